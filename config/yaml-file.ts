@@ -70,7 +70,8 @@ export function parseYaml(text: string, shownAs: string): YamlFile {
           file: shownAs,
           line: place.line,
           column: place.col,
-          found: complaint.message.replace(/\.$/, ''),
+          // Some messages end with the text they stumbled over, which may be a secret.
+          found: complaint.message.replace(/:\s*".*$/s, '').replace(/\.$/, ''),
           allowed: 'one YAML document with unique keys and no tags',
         });
       }),
