@@ -17,6 +17,7 @@ export function drive(plan: LoadPlan): Promise<LoadReport> {
     const limit = setTimeout(() => child.kill('SIGKILL'), limitMs);
     child.once('message', (message) => {
       report = message as LoadReport;
+      child.disconnect(); // It ends then, and not before: its exit could overtake its report.
     });
     child.once('error', reject);
     child.once('exit', (code, signal) => {

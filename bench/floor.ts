@@ -3,14 +3,9 @@
 // It must never gain a feature, nor a shortcut: what it answers 200 is verified and on the disk.
 import { closeSync, fdatasync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
-import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-
-interface Sodium {
-  crypto_sign_verify_detached(signature: Buffer, message: Buffer, publicKey: Buffer): boolean;
-}
-const sodium: Sodium = createRequire(import.meta.url)('sodium-native');
+import sodium from 'sodium-native';
 
 const [dataDir, issuer, publicKeyHex] = process.argv.slice(2);
 if (dataDir === undefined || issuer === undefined || !/^[0-9a-f]{64}$/.test(publicKeyHex ?? '')) {

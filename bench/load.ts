@@ -223,11 +223,11 @@ function threadsBetween(begin: ProcessSample, end: ProcessSample): ThreadCpu[] {
 }
 
 process.once('message', (plan: LoadPlan) => {
-  const load = new Load(plan, (report) => process.send?.(report, () => process.disconnect()));
+  const load = new Load(plan, (report) => process.send?.(report));
   load.run().catch((error: unknown) => {
     process.stderr.write(`load generator: ${String(error)}\n`);
     process.exit(69);
   });
 });
-// The parent is gone: nobody would read the report.
+// The parent has the report, or is gone and nobody would read it.
 process.once('disconnect', () => process.exit(0));

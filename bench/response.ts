@@ -11,8 +11,7 @@ export class ResponseError extends Error {
 
 /** A server whose header section is longer than this is not one that we measure. */
 const HEAD_MAX_BYTES = 16 * 1024;
-const CR = 13;
-const LF = 10;
+const HEAD_END = Buffer.from('\r\n\r\n');
 
 export class ResponseParser {
   private readonly onResponse: OnResponse;
@@ -48,7 +47,7 @@ export class ResponseParser {
 
   /** Parses one response at `start`; returns the offset behind it, or -1 when it is not complete yet. */
   private one(data: Buffer, start: number): number {
-    const end = headEnd(data, start);
+    const end = data.indexOf(HEAD_END, start);
     if (end < 0) {
       if (data.length - start > HEAD_MAX_BYTES) throw new ResponseError(`header section over ${HEAD_MAX_BYTES} bytes`);
       return -1;
@@ -63,15 +62,6 @@ export class ResponseParser {
     this.onResponse(status, data.subarray(bodyStart, bodyEnd), /\r\nconnection: *close *(?:\r|$)/i.test(head));
     return bodyEnd;
   }
-}
-
-/** Offset of the CRLF CRLF that ends the header section, or -1. Node's Buffer.indexOf costs more on so short a head. */
-function headEnd(data: Buffer, start: number): number {
-  const last = data.length - 3;
-  for (let at = start; at < last; at += 1) {
-    if (data[at] === CR && data[at + 1] === LF && data[at + 2] === CR && data[at + 3] === LF) return at;
-  }
-  return -1;
 }
 
 function statusOf(head: string): number {

@@ -3,14 +3,13 @@
 import type { DiskCost, Environment } from './environment.js';
 import type { Spread } from './statistics.js';
 
-/** Three significant digits, whole above 100, thousands apart by a blank: 7 214, 36.5, 0.712. */
+/** A whole number, thousands apart by a blank: 10 000. */
+export const count = (value: number): string => value.toFixed(0).replace(/\B(?=(?:\d{3})+$)/g, ' ');
+
+/** A measured value: three significant digits, whole above 100: 7 214, 36.5, 0.712. */
 export function number(value: number): string {
   const absolute = Math.abs(value);
-  if (absolute >= 100 || value === 0) {
-    return Math.round(value)
-      .toString()
-      .replace(/\B(?=(?:\d{3})+$)/g, ' ');
-  }
+  if (absolute >= 100 || value === 0) return count(value);
   return value.toFixed(absolute >= 10 ? 1 : absolute >= 1 ? 2 : 3);
 }
 

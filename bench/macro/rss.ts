@@ -9,7 +9,7 @@ import { rssBytes } from '../proc.js';
 import { spreadOf } from '../statistics.js';
 import { type SubjectName, startSubject } from '../subject.js';
 import { writeSubmissions } from '../submissions.js';
-import { environmentText, number } from '../text.js';
+import { count, environmentText, number } from '../text.js';
 
 export interface RssOptions {
   readonly subject: SubjectName;
@@ -18,6 +18,8 @@ export interface RssOptions {
   readonly points: readonly number[];
   readonly directory: string;
   readonly nodeCommand?: readonly string[];
+  /** Between the readings after each point. Default 100 ms. */
+  readonly readingEveryMs?: number;
   readonly progress: (line: string) => void;
 }
 
@@ -35,7 +37,7 @@ export interface RssResult {
 const SLOWEST_PER_SECOND = 200;
 /** After the load: the median of a few readings, so that one garbage collection decides nothing. */
 const READINGS = 9;
-const READING_EVERY_MS = 250;
+const READING_EVERY_MS = 100;
 
 export async function rss(options: RssOptions): Promise<RssResult> {
   const environment = describeEnvironment(options.directory);
@@ -48,30 +50,33 @@ export async function rss(options: RssOptions): Promise<RssResult> {
   });
   try {
     await writeSubmissions(bodiesFile, subject.key, 'rss', total);
-    const readyMiB = await settledRssMiB(subject.pid);
+    const readyMiB = await settledRssMiB(subject.pid, options.readingEveryMs ?? READING_EVERY_MS);
     const points: { submissions: number; rssMiB: number }[] = [];
     const faults: string[] = [];
     let sent = 0;
     for (const submissions of options.points) {
-      const count = submissions - sent;
+      const wanted = submissions - sent;
       const report = await drive({
         host: subject.host,
         port: subject.port,
         path: '/v1/submissions',
         bodiesFile,
         first: sent,
-        maxCount: count,
+        maxCount: wanted,
         connections: options.connections,
         warmupMs: 0,
-        durationMs: (count / SLOWEST_PER_SECOND) * 1000,
+        durationMs: (wanted / SLOWEST_PER_SECOND) * 1000,
         serverPid: subject.pid,
         status: 200,
         marker: subject.marker,
       });
       sent += report.sent;
       faults.push(...faultsOf(report));
-      if (report.sent < count) faults.push(`${report.sent} of ${count} submissions were sent`);
-      points.push({ submissions: sent, rssMiB: await settledRssMiB(subject.pid) });
+      if (report.sent < wanted) faults.push(`${report.sent} of ${wanted} submissions were sent`);
+      points.push({
+        submissions: sent,
+        rssMiB: await settledRssMiB(subject.pid, options.readingEveryMs ?? READING_EVERY_MS),
+      });
       options.progress(`${options.subject}: ${sent} submissions, RSS ${number(points.at(-1)?.rssMiB ?? 0)} MiB`);
     }
     const ratio = (points.at(-1)?.rssMiB ?? 0) / (points[0]?.rssMiB ?? 1);
@@ -82,10 +87,10 @@ export async function rss(options: RssOptions): Promise<RssResult> {
   }
 }
 
-async function settledRssMiB(pid: number): Promise<number> {
+async function settledRssMiB(pid: number, everyMs: number): Promise<number> {
   const readings: number[] = [];
   for (let reading = 0; reading < READINGS; reading += 1) {
-    await delay(READING_EVERY_MS);
+    await delay(everyMs);
     readings.push(rssBytes(pid) / 2 ** 20);
   }
   return spreadOf(readings).median;
@@ -96,7 +101,7 @@ export function rssText(result: RssResult): string {
     `Resident memory of the ${result.subject}; ${environmentText(result.environment)}`,
     `  when ready: ${number(result.readyMiB)} MiB`,
     ...result.points.map(
-      ({ submissions, rssMiB }) => `  after ${number(submissions)} submissions: ${number(rssMiB)} MiB`,
+      ({ submissions, rssMiB }) => `  after ${count(submissions)} submissions: ${number(rssMiB)} MiB`,
     ),
     `  last / first: ${number(result.ratio)}`,
     ...result.faults.map((fault) => `  FAULT ${fault}`),

@@ -11,6 +11,9 @@ export interface Bench {
   readonly close?: () => void;
 }
 
+/** The benches of one stage; bodies, keys and files are prepared here, outside the timing. */
+export type Stage = (directory: string) => Promise<readonly Bench[]>;
+
 export interface Timing {
   readonly name: string;
   readonly nsPerOp: Spread;
@@ -18,31 +21,30 @@ export interface Timing {
 }
 
 const SAMPLES = 15;
-const SAMPLE_NS = 40e6;
-const WARM_UP_NS = 300e6;
+/** Long against a timer's resolution and a scheduler's slice, short enough that 15 fit in a second. */
+export const SAMPLE_MS = 40;
+const WARM_UP_SAMPLES = 8;
 
 let sink: unknown = null;
 
-/** The result that was made last: reading it here is what keeps it alive. */
+/** The result that was made last: that it can be read here is what keeps the work alive. */
 export const consumed = (): unknown => sink;
 
-export function time(bench: Bench): Timing {
+export function time(bench: Bench, sampleMs = SAMPLE_MS): Timing {
   let calls = 1;
-  let spentNs = 0;
   // Warm up, and find how many calls fill one sample.
-  while (spentNs < WARM_UP_NS) {
-    const ns = timeCalls(bench, calls);
-    spentNs += ns;
-    if (ns < SAMPLE_NS) calls = Math.min(calls * 2, Math.ceil((calls * SAMPLE_NS) / Math.max(ns, 1)) + 1);
+  for (let spentMs = 0; spentMs < sampleMs * WARM_UP_SAMPLES; ) {
+    const ms = timeCalls(bench, calls);
+    spentMs += ms;
+    if (ms < sampleMs) calls = Math.min(calls * 2, Math.ceil((calls * sampleMs) / Math.max(ms, 1e-6)));
   }
-  const operations = bench.operations ?? 1;
-  const nsPerOp = Array.from({ length: SAMPLES }, () => timeCalls(bench, calls) / calls / operations);
-  bench.close?.();
+  const operations = calls * (bench.operations ?? 1);
+  const nsPerOp = Array.from({ length: SAMPLES }, () => (timeCalls(bench, calls) * 1e6) / operations);
   return { name: bench.name, nsPerOp: spreadOf(nsPerOp), samples: SAMPLES };
 }
 
 function timeCalls(bench: Bench, calls: number): number {
   const begin = performance.now();
   for (let call = 0; call < calls; call += 1) sink = bench.run();
-  return (performance.now() - begin) * 1e6;
+  return performance.now() - begin;
 }

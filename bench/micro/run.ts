@@ -2,7 +2,9 @@
 // It must never run two at a time.
 import { describeEnvironment, type Environment } from '../environment.js';
 import { environmentText, spreadText, table } from '../text.js';
-import { type Bench, type Timing, time } from './harness.js';
+import { SAMPLE_MS, type Stage, type Timing, time } from './harness.js';
+import { prepareStage } from './prepare.js';
+import { verifyStage } from './verify.js';
 
 export interface MicroResult {
   readonly environment: Environment;
@@ -10,28 +12,26 @@ export interface MicroResult {
 }
 
 export interface MicroOptions {
+  /** A bench runs when its name contains one of these; all run when there is none. */
   readonly words: readonly string[];
   readonly directory: string;
+  readonly sampleMs?: number;
   readonly progress: (line: string) => void;
 }
 
-/** Makes the benches of one stage; bodies, keys and files are prepared here, outside the timing. */
-type Stage = (directory: string) => Promise<readonly Bench[]> | readonly Bench[];
-
-const STAGES: readonly Stage[] = [];
+const STAGES: readonly Stage[] = [prepareStage, verifyStage];
 
 export async function micro(options: MicroOptions): Promise<MicroResult> {
   const environment = describeEnvironment(options.directory);
   const timings: Timing[] = [];
   for (const stage of STAGES) {
     for (const bench of await stage(options.directory)) {
-      if (options.words.length > 0 && !options.words.some((word) => bench.name.includes(word))) {
-        bench.close?.();
-        continue;
+      if (options.words.length === 0 || options.words.some((word) => bench.name.includes(word))) {
+        const timing = time(bench, options.sampleMs ?? SAMPLE_MS);
+        timings.push(timing);
+        options.progress(`${timing.name}: ${spreadText(timing.nsPerOp)} ns`);
       }
-      const timing = time(bench);
-      timings.push(timing);
-      options.progress(`${timing.name}: ${spreadText(timing.nsPerOp)} ns`);
+      bench.close?.();
     }
   }
   return { environment, timings };
@@ -39,7 +39,6 @@ export async function micro(options: MicroOptions): Promise<MicroResult> {
 
 export function microText(result: MicroResult): string {
   const rows = result.timings.map(({ name, nsPerOp }) => [name, spreadText(nsPerOp)]);
-  return [environmentText(result.environment), table([['', 'ns per operation, median (least–most)'], ...rows])].join(
-    '\n',
-  );
+  const head = ['', 'ns per operation, median (least–most)'];
+  return [environmentText(result.environment), table([head, ...rows])].join('\n');
 }
