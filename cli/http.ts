@@ -1,7 +1,8 @@
 // One HTTP call to a node, with a deadline and an answer that is always an object or a CliError that says what to do.
 // Called by the commands that ask or administer a node; submissions go through client/submit.ts, which retries.
 // It never retries and never prints.
-import { type JsonObject, parseStrict } from '../protocol/json.js';
+import { bodyObject, connectionReason } from '../client/http.js';
+import type { JsonObject } from '../protocol/json.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { CliError, type Terminal } from './output.js';
 
@@ -33,7 +34,7 @@ export async function call(terminal: Terminal, url: string, options: CallOptions
       redirect: 'error',
       signal: AbortSignal.timeout(options.deadlineMs ?? 10_000),
     });
-    answer = { status: response.status, body: parseBody(new Uint8Array(await response.arrayBuffer())) };
+    answer = { status: response.status, body: bodyObject(new Uint8Array(await response.arrayBuffer())) };
   } catch (error) {
     throw noAnswer(url, error);
   }
@@ -47,14 +48,6 @@ export function noAnswer(url: string, error: unknown): CliError {
     hint: 'Check that the node runs ("quorate status") and that the address is right.',
     cause: error,
   });
-}
-
-/** What went wrong below HTTP, in a few words; fetch hides it in `cause`. */
-export function connectionReason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.name === 'TimeoutError') return 'no answer in time';
-  const inner = error.cause instanceof AggregateError ? error.cause.errors[0] : error.cause;
-  return inner instanceof Error && inner.message !== '' ? inner.message : error.message;
 }
 
 /** The error of an answer that says no: a problem document (RFC 9457), or whatever there is of one. */
@@ -92,13 +85,4 @@ function shown(value: JsonObject[string] | undefined): string {
 
 function text(value: JsonObject[string] | undefined): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
-}
-
-function parseBody(bytes: Uint8Array): JsonObject {
-  try {
-    const value = parseStrict(bytes);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {};
-  } catch {
-    return {};
-  }
 }
