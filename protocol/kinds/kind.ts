@@ -20,6 +20,9 @@ export interface Kind {
   check(payload: JsonObject): Verdict;
 }
 
+/** Names that operator schemas cannot take: built in now, or promised by the interface. */
+export const RESERVED_KIND_NAMES: readonly string[] = ['note', 'pcs', 'observation', 'registry'];
+
 /** The value is JSON but not the shape asked for (HTTP 400). */
 export class ShapeError extends Error {
   override readonly name = 'ShapeError';
