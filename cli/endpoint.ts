@@ -49,13 +49,6 @@ export function readEndpoints(directory: string): Endpoints {
   return { api: checkedUrl(path, api), ops: checkedUrl(path, ops), peer: typeof peer === 'string' ? peer : null, nodeId, publicKey };
 }
 
-/** The process id in `run/node.pid`, or null when there is none. It may be stale: the lock decides, not this file. */
-export function readNodePid(directory: string): number | null {
-  const bytes = readOptional(join(directory, 'run', 'node.pid'));
-  const text = bytes === null ? '' : bytes.toString('utf8').trim();
-  return /^[1-9][0-9]{0,9}$/.test(text) ? Number(text) : null;
-}
-
 /** @throws CliError: 69 when no node has written one, 77 when this user may not read it. */
 export function adminToken(directory: string): string {
   const path = join(directory, 'run', 'admin.token');

@@ -1,11 +1,12 @@
 // `quorate reload`: lets a running node read its configuration again and says what came of it. Called by dispatch.ts.
 // It changes nothing itself: the node validates, then takes everything or nothing.
+import { nodePid } from '../config/data-lock.js';
 import type { JsonObject } from '../protocol/json.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { adminOf } from './admin.js';
 import { commonOptions } from './args.js';
 import { defineCommand } from './command.js';
-import { dataDirectory, errorCode, readNodePid } from './endpoint.js';
+import { dataDirectory, errorCode } from './endpoint.js';
 import { CliError, painter, printJson, type Terminal } from './output.js';
 
 /** Every actor prepares, then all commit: each has its own deadline inside the node, far below this. */
@@ -61,7 +62,7 @@ function report(terminal: Terminal, body: JsonObject, quiet: boolean): number {
 }
 
 function sendSignal(terminal: Terminal, directory: string, json: boolean): number {
-  const pid = readNodePid(directory);
+  const pid = nodePid(directory);
   if (pid === null) throw new CliError(EXIT.unavailable.code, `no node is running on ${directory} (run/node.pid is missing).`);
   try {
     terminal.signal(pid, 'SIGHUP');
