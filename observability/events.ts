@@ -125,5 +125,6 @@ export function event<Name extends EventName>(log: Logger, name: Name, fields: E
   const level = 'status' in fields ? levelForStatus(fields.status) : spec.level;
   // Most lines of a busy node are below the level: they must not cost an object.
   if (!log.isLevelEnabled(level)) return;
-  log[level]({ event: name, ...fields }, spec.wording);
+  const line: object = { event: name, ...fields };
+  log[level](line, spec.wording);
 }
