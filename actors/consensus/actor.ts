@@ -12,7 +12,8 @@ import { genesisTip, type Tip } from '../../protocol/ledger/header.js';
 import { restoreRegistry } from '../../protocol/registry.js';
 import { Mistakes } from '../../protocol/shape.js';
 import type { Prepared } from '../../protocol/submission.js';
-import { type ActorContext, defineActor } from '../../runtime/kernel/contract.js';
+import type { ActorContext } from '../../runtime/kernel/contract.js';
+import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
 import { Blocks } from './blocks.js';
 import { Committed } from './committed.js';
@@ -165,7 +166,7 @@ function* unpack(batch: ProposeBatch): Generator<Pooled> {
       attestation:
         attestationText === '' ? null : readAttestation(JSON.parse(attestationText) as JsonObject, '', new Mistakes()),
     };
-    const content = (entry.prepared.alg === null ? body : digest).latin1Slice(0, 32);
+    const content = (entry.prepared.alg === null ? body : digest).toString('latin1', 0, 32);
     yield { entry, lsn: batch.lsns[index]!, route: batch.routes[index]!, content };
   }
 }

@@ -4,7 +4,8 @@ import type { Certificate } from '../../protocol/consensus/certificate.js';
 import { certificateToJson } from '../../protocol/consensus/certificate.js';
 import type { Context } from '../../protocol/consensus/context.js';
 import { indexKey } from '../../protocol/ledger/apply.js';
-import { encodeBlock, type StoredBlock } from '../../protocol/ledger/block.js';
+import { storedBlock } from '../../protocol/ledger/block.js';
+import { encodeBlock } from '../../protocol/ledger/block-codec.js';
 import { registryText } from '../../protocol/registry.js';
 import type { FinalizedBlock } from '../ingress/contract.js';
 import type { FinalizedForStore } from '../store/contract.js';
@@ -32,22 +33,8 @@ export function finalMessages(
   const bodies = columns(pooled.map(({ entry }) => entry.prepared.body));
   const contents = columns(pooled.map(({ entry }) => (entry.prepared.alg === null ? entry.prepared.body : entry.prepared.digest)));
   const certificateJson = certificateToJson(context, certificate);
-  const stored: StoredBlock = {
-    header: block.header,
-    hash: ref.hash,
-    certificate: certificateJson,
-    chain: chain.map(({ header }) => header),
-    entries: result.accepted.map(({ entry, outcome }) => ({
-      kind: entry.prepared.kind,
-      issuer: entry.issuer,
-      id: entry.prepared.id,
-      digest: entry.prepared.digest.toString('hex'),
-      body: entry.prepared.body.toString('hex'),
-      raw: entry.raw,
-      outcome,
-      attestation: entry.attestation,
-    })),
-  };
+  const headers = chain.map(({ header }) => header);
+  const stored = storedBlock(block.header, ref.hash, certificateJson, headers, result);
   const registry = result.registry === null ? null : registryText(result.registry);
   return {
     store: {
@@ -64,10 +51,8 @@ export function finalMessages(
       digests,
       bodies,
       outcomes: result.accepted.map(({ outcome }) => outcome),
-      tree: result.tree.levels,
-      headerText: block.headerText,
-      chainText: `[${chain.map(({ headerText }) => headerText).join(',')}]`,
-      certificateText: JSON.stringify(certificateJson),
+      tree: result.tree.nodes,
+      certified: { header: block.header, chain: headers, certificate: certificateJson },
       registry,
     },
     dedup: { height: ref.height, keys, contents },

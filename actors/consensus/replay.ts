@@ -1,9 +1,8 @@
 // Rebuilds consensus from the log: votes and certificates into the core, final blocks that the database does not have
 // into the store. Called once by the actor's init, before anything may be signed.
-import type { Logger } from 'pino';
 import type { Effect } from '../../protocol/consensus/effect.js';
 import { decodeJournal } from '../../protocol/consensus/journal.js';
-import { replay } from '../../protocol/consensus/step.js';
+import { replay } from '../../protocol/consensus/restart.js';
 import { blockHash, headerText } from '../../protocol/ledger/header.js';
 import { decodeInbox, decodeSettled, RecordType } from '../../protocol/wal-record.js';
 import { decodeBlockRecord } from './block-record.js';
@@ -25,7 +24,7 @@ export async function replayLog(parts: Omit<HostParts, 'metrics' | 'mempool' | '
       if (type === RecordType.inbox) inbox.set(lsn, decodeInbox(data).body);
       else if (type === RecordType.settled) for (const settled of decodeSettled(data).lsns) inbox.delete(settled);
       else if (type === RecordType.block) replayBlock(parts, data, inbox, databaseHeight);
-      else await carryOut(parts, replay(context, core, decodeJournal(data)).effects);
+      else await carryOut(parts, replay(context, core, decodeJournal(data)));
     }
     from = page.next;
   }

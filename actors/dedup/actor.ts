@@ -1,6 +1,7 @@
 // Dedup: tells what was seen before, ahead of consensus. Called by ingress (after the signature, never before) and by
 // consensus (what became final). It is a filter: that an id counts once is decided by apply() over the ledger index.
-import { type ActorContext, defineActor } from '../../runtime/kernel/contract.js';
+import type { ActorContext } from '../../runtime/kernel/contract.js';
+import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
 import { type DedupContract, dedupPolicies } from './contract.js';
 import { Marks } from './marks.js';
@@ -34,7 +35,7 @@ export default defineActor<DedupContract, State, Record<never, never>, DedupConf
     finalized: (state, { height, keys, contents }) => {
       const bytes = Buffer.from(contents.buffer, contents.byteOffset, contents.byteLength);
       keys.forEach((key, index) => {
-        state.marks.finalize(key, { content: bytes.latin1Slice(32 * index, 32 * index + 32), height, index });
+        state.marks.finalize(key, { content: bytes.toString('latin1', 32 * index, 32 * index + 32), height, index });
       });
       state.metrics.writes.inc(keys.length);
     },
@@ -48,7 +49,7 @@ export default defineActor<DedupContract, State, Record<never, never>, DedupConf
     admit: (state, { keys, contents }) => {
       const bytes = Buffer.from(contents.buffer, contents.byteOffset, contents.byteLength);
       const admissions = keys.map((key, index) =>
-        state.marks.admit(key, bytes.latin1Slice(32 * index, 32 * index + 32)),
+        state.marks.admit(key, bytes.toString('latin1', 32 * index, 32 * index + 32)),
       );
       state.metrics.reads.inc(keys.length);
       state.metrics.writes.inc(keys.length);

@@ -1,4 +1,5 @@
 // Messages of ingress: the client-facing door. Sender: consensus (what became of the submissions).
+import type { CertifiedBlock } from '../../protocol/receipt.js';
 import type { Policies } from '../../runtime/kernel/contract.js';
 
 /** A finalized block as its waiting clients need it: enough to write every receipt without a read. */
@@ -9,11 +10,9 @@ export interface FinalizedBlock {
   readonly bodies: Uint8Array;
   /** Canonical JSON text an entry. */
   readonly outcomes: readonly string[];
-  /** The Merkle tree's levels (protocol/merkle). */
+  /** Nodes of the block's Merkle tree (protocol/merkle). */
   readonly tree: Uint8Array;
-  readonly headerText: string;
-  readonly chainText: string;
-  readonly certificateText: string;
+  readonly certified: CertifiedBlock;
   /** The registry in force after this block, as JSON text, when the block changed it. */
   readonly registry: string | null;
 }

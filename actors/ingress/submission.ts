@@ -60,7 +60,7 @@ export function ledgerKey(submission: Submission): string {
 
 /** 32 bytes as a 32-character string: a Map key without the cost of hex. */
 export function bytesKey(bytes: Uint8Array, start = 0): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + start, 32).latin1Slice(0, 32);
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, 32).toString('latin1', 0, 32);
 }
 
 export function keyBytes(key: string): Buffer {

@@ -1,7 +1,8 @@
 // Read-only view of the ledger database for one thread. Opened by every actor that looks something up; the store alone
 // writes. A read sees what was committed when this turn of the event loop began, or later.
 import { open } from 'lmdb';
-import { decodeBlock, type StoredBlock } from '../../protocol/ledger/block.js';
+import type { StoredBlock } from '../../protocol/ledger/block.js';
+import { decodeBlock } from '../../protocol/ledger/block-codec.js';
 import {
   type IndexValue,
   indexKey,

@@ -5,7 +5,8 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { open } from 'lmdb';
 import { EXIT } from '../../runtime/exit-codes.js';
-import { type ActorContext, defineActor } from '../../runtime/kernel/contract.js';
+import type { ActorContext } from '../../runtime/kernel/contract.js';
+import { defineActor } from '../../runtime/kernel/define.js';
 import {
   INDEX_VALUE_BYTES,
   indexKey,

@@ -12,7 +12,8 @@ import {
   SettledReason,
 } from '../../protocol/wal-record.js';
 import { EXIT } from '../../runtime/exit-codes.js';
-import { type ActorContext, defineActor } from '../../runtime/kernel/contract.js';
+import type { ActorContext } from '../../runtime/kernel/contract.js';
+import { defineActor } from '../../runtime/kernel/define.js';
 import { type LogCondition, type PackedRecords, type ReadRecords, type WalWriterContract, walWriterPolicies } from './contract.js';
 import { type Log, LogFailure, type LogRecord, openLog, type Verdict } from './log.js';
 import { createMetrics, type WalWriterMetrics } from './metrics.js';

@@ -165,15 +165,3 @@ export interface GroupSpec<Config = unknown> {
   readonly budget: { readonly intensity: number; readonly periodMs: number };
   readonly children: readonly (ActorSpec<Config> | GroupSpec<Config>)[];
 }
-
-/** Ties an actor's parts to its contract; the default export of its actor.ts. */
-export function defineActor<C extends ContractShape, State, L, Config>(
-  definition: ActorDefinition<C, State, L, Config>,
-): ActorDefinition<C, State, L, Config> {
-  return definition;
-}
-
-/** Ties an actor's supervision to the configuration that its `configure` reads. */
-export function defineSpec<Config>(spec: ActorSpec<Config>): ActorSpec<Config> {
-  return spec;
-}
