@@ -71,7 +71,7 @@ export function rootFromPath(
   if (!Number.isSafeInteger(size) || !Number.isSafeInteger(index) || index < 0 || index >= size) return null;
   const pair = Buffer.allocUnsafe(1 + 2 * HASH_BYTES);
   pair[0] = NODE_PREFIX;
-  let hash = Buffer.from(leaf);
+  let hash: Buffer = Buffer.from(leaf);
   let node = index;
   let last = size - 1;
   for (const sibling of path) {
