@@ -2,6 +2,7 @@
 // Called wherever bytes from outside become values: submissions, genesis, receipts, peer messages.
 // Must never accept text that JSON.parse would silently change (duplicate names, large integers, lone surrogates).
 import { Buffer, isUtf8 } from 'node:buffer';
+import { diagnose, lineAndColumn, numberFault } from './json-diagnose.js';
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
 export type JsonObject = { [name: string]: JsonValue };
@@ -73,11 +74,11 @@ export function parseStrict(bytes: Uint8Array, options?: ParseOptions): JsonValu
   try {
     value = JSON.parse(text);
   } catch {
-    throw diagnose(text, wide);
+    throw fault(text, wide);
   }
   const members = scan(text, wide);
   // Equal counts mean that no member was overwritten: JSON.parse keeps the last of two equal names and drops the rest.
-  if (members < 0 || members !== countMembers(value)) throw diagnose(text, wide);
+  if (members < 0 || members !== countMembers(value)) throw fault(text, wide);
   return value;
 }
 
@@ -88,7 +89,7 @@ const BACKSLASH = 0x5c;
 function scan(text: string, wide: boolean): number {
   const escapes = text.includes('\\');
   // Decoded UTF-8 holds no lone surrogate, so only an escape can write one; a hit here only starts the slow check.
-  if (escapes && /\\u[dD][89a-fA-F]/.test(text) && diagnoseOrNull(text, wide) !== null) return -1;
+  if (escapes && /\\u[dD][89a-fA-F]/.test(text) && diagnose(text, MAX_DEPTH, wide) !== null) return -1;
   let depth = 0;
   let colons = 0;
   for (let i = 0; i < text.length; i += 1) {
@@ -141,13 +142,6 @@ function numberMayOverflow(text: string, start: number, end: number): boolean {
   return false;
 }
 
-function numberFault(token: string, wide: boolean): 'integer-range' | 'number-range' | null {
-  const value = Number(token);
-  if (!Number.isFinite(value)) return 'number-range';
-  if (!wide && !Number.isSafeInteger(value) && /^-?\d+$/.test(token)) return 'integer-range';
-  return null;
-}
-
 function countMembers(value: JsonValue): number {
   if (typeof value !== 'object' || value === null) return 0;
   let count = 0;
@@ -185,184 +179,14 @@ function encodingError(bytes: Uint8Array): JsonError {
   });
 }
 
-function lineAndColumn(text: string, offset: number): { line: number; column: number } {
-  let line = 1;
-  let start = 0;
-  for (let at = text.indexOf('\n'); at !== -1 && at < offset; at = text.indexOf('\n', at + 1)) {
-    line += 1;
-    start = at + 1;
-  }
-  return { line, column: offset - start + 1 };
-}
-
-function diagnose(text: string, wide: boolean): JsonError {
-  const fault = diagnoseOrNull(text, wide);
-  return (
-    fault ??
-    new JsonError({ code: 'syntax', line: 1, column: 1, found: 'text that is not JSON', allowed: 'RFC 8259 JSON' })
-  );
-}
-
-/** Reads the text a second time, slowly and independently of JSON.parse, to name the first fault. Off the hot path. */
-function diagnoseOrNull(text: string, wide: boolean): JsonError | null {
-  try {
-    new Diagnosis(text, wide).run();
-    return null;
-  } catch (error) {
-    if (error instanceof JsonError) return error;
-    throw error;
-  }
-}
-
-class Diagnosis {
-  private readonly text: string;
-  private readonly wide: boolean;
-  private readonly path: string[] = [];
-  private at = 0;
-  private depth = 0;
-
-  constructor(text: string, wide: boolean) {
-    this.text = text;
-    this.wide = wide;
-  }
-
-  run(): void {
-    this.skipSpace();
-    this.readValue();
-    this.skipSpace();
-    if (this.at < this.text.length) this.fail('syntax', this.here(), 'the end of the text after one value');
-  }
-
-  private readValue(): void {
-    const char = this.text[this.at];
-    if (char === '{') this.readObject();
-    else if (char === '[') this.readArray();
-    else if (char === '"') this.readString('string');
-    else if (char !== undefined && /[-0-9]/.test(char)) this.readNumber();
-    else {
-      const word = /true|false|null/y;
-      word.lastIndex = this.at;
-      const match = word.exec(this.text);
-      if (match === null) this.fail('syntax', this.here(), 'an object, array, string, number, true, false or null');
-      this.at += match[0].length;
-    }
-  }
-
-  private readObject(): void {
-    this.open();
-    const names = new Set<string>();
-    let first = true;
-    while (this.text[this.at] !== '}' || !first) {
-      if (this.text[this.at] !== '"') this.fail('syntax', this.here(), first ? 'a member name or }' : 'a member name');
-      const start = this.at;
-      const name = this.readString('member name');
-      this.path.push(name);
-      if (names.has(name))
-        this.fail('duplicate-name', `a second member ${clip(name)}`, 'every name once in an object', start);
-      names.add(name);
-      this.skipSpace();
-      if (this.text[this.at] !== ':') this.fail('syntax', this.here(), 'a colon');
-      this.at += 1;
-      this.skipSpace();
-      this.readValue();
-      this.path.pop();
-      this.skipSpace();
-      first = false;
-      if (this.text[this.at] === '}') break;
-      if (this.text[this.at] !== ',') this.fail('syntax', this.here(), 'a comma or }');
-      this.at += 1;
-      this.skipSpace();
-    }
-    this.close();
-  }
-
-  private readArray(): void {
-    this.open();
-    for (let index = 0; this.text[this.at] !== ']' || index > 0; index += 1) {
-      this.path.push(String(index));
-      this.readValue();
-      this.path.pop();
-      this.skipSpace();
-      if (this.text[this.at] === ']') break;
-      if (this.text[this.at] !== ',') this.fail('syntax', this.here(), 'a comma or ]');
-      this.at += 1;
-      this.skipSpace();
-    }
-    this.close();
-  }
-
-  private open(): void {
-    this.depth += 1;
-    if (this.depth > MAX_DEPTH) this.fail('depth', `nesting deeper than ${MAX_DEPTH}`, `at most ${MAX_DEPTH} levels`);
-    this.at += 1;
-    this.skipSpace();
-  }
-
-  private close(): void {
-    this.depth -= 1;
-    this.at += 1;
-  }
-
-  private readString(what: string): string {
-    const start = this.at;
-    for (this.at += 1; this.text[this.at] !== '"'; this.at += 1) {
-      const code = this.text.charCodeAt(this.at);
-      if (Number.isNaN(code)) this.fail('syntax', `a ${what} without its closing quote`, 'a closing quote', start);
-      if (code < 0x20) this.fail('syntax', this.here(), 'control characters only as escapes');
-      if (code === BACKSLASH) {
-        const form = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
-        form.lastIndex = this.at;
-        const match = form.exec(this.text);
-        if (match === null)
-          this.fail('syntax', 'an unknown escape', '\\" \\\\ \\/ \\b \\f \\n \\r \\t or \\u and four hex digits');
-        this.at += match[0].length - 1;
-      }
-    }
-    this.at += 1;
-    const value: string = JSON.parse(this.text.slice(start, this.at));
-    if (/\p{Surrogate}/u.test(value))
-      this.fail('surrogate', `a ${what} with a lone surrogate`, 'whole Unicode characters', start);
-    return value;
-  }
-
-  private readNumber(): void {
-    const form = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?/y;
-    form.lastIndex = this.at;
-    const match = form.exec(this.text);
-    if (match === null) this.fail('syntax', this.here(), 'a JSON number');
-    const token = match[0];
-    const fault = numberFault(token, this.wide);
-    if (fault === 'integer-range') {
-      this.fail(
-        fault,
-        `the integer ${clip(token)}`,
-        'integers from -9007199254740991 to 9007199254740991; write larger ones as strings',
-      );
-    }
-    if (fault !== null) this.fail(fault, `the number ${clip(token)}`, 'numbers that a 64-bit float can hold');
-    this.at += token.length;
-  }
-
-  private skipSpace(): void {
-    while (' \t\n\r'.includes(this.text[this.at] ?? 'x')) this.at += 1;
-  }
-
-  private here(): string {
-    const code = this.text.codePointAt(this.at);
-    if (code === undefined) return 'the end of the text';
-    if (code === 0xfeff) return 'a byte order mark';
-    return code < 0x21 || code > 0x7e
-      ? `U+${code.toString(16).toUpperCase().padStart(4, '0')}`
-      : String.fromCodePoint(code);
-  }
-
-  private fail(code: JsonErrorCode, found: string, allowed: string, offset: number = this.at): never {
-    const pointer = this.path.map((name) => `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
-    throw new JsonError({ code, ...lineAndColumn(this.text, offset), pointer, found, allowed });
-  }
-}
-
-/** Foreign text in a message: quoted, and cut so that a message stays one line. */
-function clip(text: string): string {
-  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
+/** The error of text that is known to break a rule. */
+function fault(text: string, wide: boolean): JsonError {
+  const unnamed = {
+    code: 'syntax',
+    line: 1,
+    column: 1,
+    found: 'text that is not JSON',
+    allowed: 'RFC 8259 JSON',
+  } as const;
+  return new JsonError(diagnose(text, MAX_DEPTH, wide) ?? unnamed);
 }

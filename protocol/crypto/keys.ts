@@ -5,8 +5,8 @@
 export type PublicKeyFault = 'length' | 'non-canonical' | 'small-order' | 'not-on-curve' | 'mixed-order';
 
 /** Field prime 2^255 − 19, group order L and curve constant d of RFC 8032 section 5.1. */
-const P = 2n ** 255n - 19n;
-const L = 2n ** 252n + 27742317777372353535851937790883648493n;
+const P = (1n << 255n) - 19n;
+const L = (1n << 252n) + 27742317777372353535851937790883648493n;
 const D = 37095705934669439343138083508754565189542113879843219016388785533085940283555n;
 const SQRT_MINUS_1 = 19681161376707505956807079304988542015446066515923890162744021073123829784752n;
 
@@ -27,7 +27,7 @@ export function checkPublicKey(bytes: Uint8Array): PublicKeyFault | null {
   let encoded = 0n;
   for (let i = 31; i >= 0; i -= 1) encoded = (encoded << 8n) | BigInt(bytes[i] as number);
   const sign = encoded >> 255n;
-  const y = encoded & (2n ** 255n - 1n);
+  const y = encoded & ((1n << 255n) - 1n);
   if (y >= P) return 'non-canonical';
   const x = recoverX(y, sign);
   if (x === null) return 'not-on-curve';

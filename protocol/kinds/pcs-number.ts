@@ -3,7 +3,7 @@
 // Must never round by multiplying: x·1e9 moves ties; the shortest decimal string is what is rounded (FORMATS C3 rule a).
 
 /** Above this every double is an integer. */
-const INTEGRAL_FROM = 2 ** 53;
+const INTEGRAL_FROM = 9007199254740992;
 
 /** `x` rounded to 9 decimals, halves away from zero, on the shortest decimal string of `x` (Python Decimal of str). */
 export function round9(x: number): number {

@@ -50,6 +50,8 @@ const optional =
   (value) =>
     value === undefined || test(value);
 
+/** 2^63 */
+const INT64_END = 0x8000000000000000;
 const INTEGER_ALLOWED = 'an integer from -9007199254740991 to 9007199254740991';
 const SHAPE: readonly (readonly [name: string, test: Test, allowed: string])[] = [
   // It becomes the id of the submission, so the alphabet of ids applies; whether it is the right hash is a verdict.
@@ -71,7 +73,7 @@ const SHAPE: readonly (readonly [name: string, test: Test, allowed: string])[] =
   // A 64-bit integer: beyond 2^53 its double is only near it, which nothing signs or computes with.
   [
     'seed',
-    optional((v) => Number.isInteger(v) && (v as number) >= -(2 ** 63) && (v as number) <= 2 ** 63),
+    optional((v) => Number.isInteger(v) && (v as number) >= -INT64_END && (v as number) <= INT64_END),
     'a 64-bit integer',
   ],
   ['v_star', optional((v) => Array.isArray(v) && v.length === 3 && v.every(isFloat)), 'three numbers'],
@@ -196,7 +198,8 @@ export function classifyRegime(dHat: number, cohStar: number): 'sticky' | 'mixed
 export function expectedBudget(dHat: number, cohStar: number, r: number): number {
   const excess = dHat > 2.2 ? dHat - 2.2 : 0;
   const budget = 0.1 + 0.3 * (1 - r) + 0.5 * excess + 0.2 * cohStar;
-  return round9(budget < 0 ? 0 : budget > 1 ? 1 : budget);
+  if (budget < 0) return 0;
+  return budget < 1 ? round9(budget) : 1;
 }
 
 function distance(a: number, b: number): number {

@@ -106,7 +106,7 @@ function isOfType(value: JsonValue, type: Type): boolean {
     case 'integer':
       return Number.isInteger(value);
     default:
-      // biome-ignore lint/suspicious/useValidTypeof: boolean, number and string are JSON Schema's names too
+      // What is left are the names that JSON Schema and JavaScript share.
       return typeof value === type;
   }
 }
