@@ -1,0 +1,86 @@
+// `quorate verify`: checks a receipt with the validator set alone, without node and network. Called by dispatch.ts.
+// The checks themselves are protocol/receipt.ts; this reads the files, says each check and sets the exit code.
+import { readFileSync } from 'node:fs';
+import { isObject } from '../client/http.js';
+import { loadEd25519 } from '../protocol/crypto/ed25519.js';
+import { type JsonValue, parseStrict } from '../protocol/json.js';
+import { verifyReceipt } from '../protocol/receipt.js';
+import { EXIT } from '../runtime/exit-codes.js';
+import { commonOptions, usageError } from './args.js';
+import { defineCommand } from './command.js';
+import { CliError, painter, printJson, table, type Terminal } from './output.js';
+
+/** Scripts rely on these two: they are the answer to "does it hold?", not failures of the program. */
+const INVALID = 1;
+const UNREADABLE = 2;
+
+export const verifyCommand = defineCommand({
+  name: 'verify',
+  summary: 'check a receipt offline',
+  positionals: [{ name: 'FILE', about: 'the receipt, or - for stdin', required: true }],
+  options: {
+    validators: { type: 'string', value: 'FILE', about: 'validators.json: what GET /v1/validators answered when you decided to trust them' },
+    envelope: { type: 'string', value: 'FILE', about: 'also check that the receipt is for these submitted bytes' },
+    json: commonOptions.json,
+  },
+  about: `
+A receipt proves that a quorum of validators has put a submission with this outcome into their ledger. This checks the
+proof: the path from the submission to the root of its block, the hashes of the headers, and the signatures of the
+validators. It needs the receipt and the validator set, no node and no network. Any changed byte makes it fail.
+
+The validator set is what you trust: fetch it once, over a way you trust, and keep it.`,
+  examples: [
+    ['curl -s http://127.0.0.1:8080/v1/validators > validators.json', 'keep the validator set'],
+    ['quorate verify r.json --validators validators.json', 'check a receipt'],
+    ['quorate verify r.json --validators validators.json --envelope e.json', 'and that it is for these bytes'],
+  ],
+  exits: [
+    [EXIT.ok.code, 'the receipt holds'],
+    [INVALID, 'it does not; the failed checks are named'],
+    [UNREADABLE, 'a file cannot be read, or is not JSON'],
+    [EXIT.usage.code, 'wrong arguments'],
+  ],
+  async run({ values, positionals }, terminal) {
+    if (values.validators === undefined) {
+      throw usageError('verify', '--validators is missing: the validator set to trust. A node gives it at GET /v1/validators.');
+    }
+    const receipt = unwrap(await readJson(positionals[0]!, terminal));
+    const validators = await readJson(values.validators, terminal);
+    const envelope = values.envelope === undefined ? undefined : await readBytes(values.envelope, terminal);
+    const result = verifyReceipt(receipt, validators, await loadEd25519(), envelope);
+    if (values.json) {
+      printJson(terminal, result);
+    } else {
+      const paint = painter(terminal.colours.out);
+      const rows = result.checks.map((check) => [
+        check.ok ? paint('green', 'ok') : paint('red', 'FAILED'),
+        check.name,
+        check.detail,
+      ]);
+      terminal.out(`${table(rows, '  ')}${result.valid ? paint('green', 'valid') : paint('red', 'NOT VALID')}\n`);
+    }
+    return result.valid ? EXIT.ok.code : INVALID;
+  },
+});
+
+/** The answer of `POST /v1/submissions` holds the receipt as one of its members: its file is welcome as it is. */
+function unwrap(value: JsonValue): JsonValue {
+  return isObject(value) && value.state === 'final' && isObject(value.receipt) ? value.receipt : value;
+}
+
+async function readJson(path: string, terminal: Terminal): Promise<JsonValue> {
+  const bytes = await readBytes(path, terminal);
+  try {
+    return parseStrict(bytes);
+  } catch (error) {
+    throw new CliError(UNREADABLE, `${path}: not JSON: ${error instanceof Error ? error.message : String(error)}.`);
+  }
+}
+
+async function readBytes(path: string, terminal: Terminal): Promise<Uint8Array> {
+  try {
+    return path === '-' ? await terminal.readStdin() : readFileSync(path);
+  } catch (error) {
+    throw new CliError(UNREADABLE, `${path}: cannot be read (${error instanceof Error ? error.message : String(error)}).`);
+  }
+}
