@@ -1,5 +1,6 @@
 // Ingress: the client-facing door. Owns the HTTP listener and the verify pool. Called by clients, and by consensus with
 // what became of their submissions. It must never answer for something that the log does not have.
+import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { parseGenesis } from '../../protocol/genesis.js';
@@ -125,7 +126,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       prepared: null,
     };
     await server.listen({ host: config.host, port: config.port });
-    const address = server.addresses()[0]!;
+    const address = server.server.address() as AddressInfo;
     context.report('listening', { ok: true, data: { host: address.address, port: address.port, verify: verifiedBy } });
     askForRegistry(state);
     return state;
