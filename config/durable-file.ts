@@ -3,8 +3,8 @@
 // none of them swallows an error.
 import {
   closeSync,
-  fsyncSync,
   fstatSync,
+  fsyncSync,
   openSync,
   readFileSync,
   readSync,

@@ -131,7 +131,8 @@ export function parseState(bytes: Uint8Array, path: string): ParsedState {
     if (error instanceof JsonError) throw new StateFileError(`${path}: not JSON: ${error.message}. ${RESTORE}`);
     throw error;
   }
-  if (!isObject(value)) throw new StateFileError(`${path}: found ${describe(value)}, allowed is a JSON object. ${RESTORE}`);
+  if (!isObject(value))
+    throw new StateFileError(`${path}: found ${describe(value)}, allowed is a JSON object. ${RESTORE}`);
   const fields = new Fields(path, value);
   const version = value.schema_version ?? 1;
   if (version === 1) return { version, state: readV1(fields) };

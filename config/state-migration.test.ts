@@ -19,7 +19,12 @@ import {
 } from './state-migration.js';
 
 const NOW = Date.parse('2026-11-20T12:00:00Z');
-const FACTS: StateFacts = { nodeId: 'node_0123456789abcdef', chainId: 'ab'.repeat(32), validatorCount: 1, tlsEnabled: false };
+const FACTS: StateFacts = {
+  nodeId: 'node_0123456789abcdef',
+  chainId: 'ab'.repeat(32),
+  validatorCount: 1,
+  tlsEnabled: false,
+};
 const V1 = Buffer.from(
   '{\n  "system_state": "degraded",\n  "last_boot_time": "2025-01-02T03:04:05Z",\n  "configuration_hash": "c0ffee"\n}\n',
 );
@@ -30,7 +35,13 @@ const STATE = join(DIR, STATE_FILE);
 test('ST-3: version 1 becomes version 2, with backup, checksum and one audit line each for start and success', (t) => {
   const disk = new MemoryDisk({ [STATE]: V1 });
   const notes: MigrationNote[] = [];
-  const result = migrateStateFile({ directory: DIR, nowMs: NOW, facts: FACTS, files: disk, note: (n) => notes.push(n) });
+  const result = migrateStateFile({
+    directory: DIR,
+    nowMs: NOW,
+    facts: FACTS,
+    files: disk,
+    note: (n) => notes.push(n),
+  });
   t.is(result.result, 'migrated');
   t.deepEqual(JSON.parse(disk.text(STATE)), {
     schema_version: 2,
@@ -165,7 +176,8 @@ test('ST-3: a backup that reads back wrong is found before the swap, and version
   const files: FileSteps = {
     ...stepsOf(disk),
     write(path, bytes, mode) {
-      const damaged = path.includes(BACKUP_FILE) && !path.includes('sha256') ? Buffer.from(bytes).fill(0x21, 3, 4) : bytes;
+      const damaged =
+        path.includes(BACKUP_FILE) && !path.includes('sha256') ? Buffer.from(bytes).fill(0x21, 3, 4) : bytes;
       disk.write(path, damaged, mode);
     },
   };
@@ -287,16 +299,27 @@ function countSteps(): number {
  * Steps that fail at number `at`: 'error' once, as a disk that recovers; 'stop' from there on, as a process that is gone.
  * A failing write or append has written half. `stopAt` ends an 'error' run later.
  */
-function failing(disk: MemoryDisk, at: number, how: 'error' | 'stop', stopAt = how === 'stop' ? at : Number.POSITIVE_INFINITY) {
+function failing(
+  disk: MemoryDisk,
+  at: number,
+  how: 'error' | 'stop',
+  stopAt = how === 'stop' ? at : Number.POSITIVE_INFINITY,
+) {
   const steps = stepsOf(disk);
   const counted = {
     count: 0,
     read: (path: string) => step(() => steps.read(path)),
     lastByte: (path: string) => step(() => steps.lastByte(path)),
     write: (path: string, bytes: Uint8Array, mode: number) =>
-      step(() => steps.write(path, bytes, mode), () => steps.write(path, bytes.subarray(0, bytes.length >> 1), mode)),
+      step(
+        () => steps.write(path, bytes, mode),
+        () => steps.write(path, bytes.subarray(0, bytes.length >> 1), mode),
+      ),
     append: (path: string, bytes: Uint8Array, mode: number) =>
-      step(() => steps.append(path, bytes, mode), () => steps.append(path, bytes.subarray(0, bytes.length >> 1), mode)),
+      step(
+        () => steps.append(path, bytes, mode),
+        () => steps.append(path, bytes.subarray(0, bytes.length >> 1), mode),
+      ),
     rename: (from: string, to: string) => step(() => steps.rename(from, to)),
     remove: (path: string) => step(() => steps.remove(path)),
     syncDirectory: (path: string) => step(() => steps.syncDirectory(path)),
