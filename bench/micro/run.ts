@@ -3,6 +3,7 @@
 import { describeEnvironment, type Environment } from '../environment.js';
 import { environmentText, spreadText, table } from '../text.js';
 import { SAMPLE_MS, type Stage, type Timing, time } from './harness.js';
+import { ledgerStage } from './ledger.js';
 import { prepareStage } from './prepare.js';
 import { verifyStage } from './verify.js';
 
@@ -19,7 +20,7 @@ export interface MicroOptions {
   readonly progress: (line: string) => void;
 }
 
-const STAGES: readonly Stage[] = [prepareStage, verifyStage];
+const STAGES: readonly Stage[] = [prepareStage, verifyStage, ledgerStage];
 
 export async function micro(options: MicroOptions): Promise<MicroResult> {
   const environment = describeEnvironment(options.directory);
