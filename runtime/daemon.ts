@@ -39,8 +39,6 @@ import { StateFile } from './state.js';
 const STARTED_AT_MS = Date.now();
 const PACKAGE = new URL('../../package.json', import.meta.url);
 
-await main();
-
 async function main(): Promise<void> {
   const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string };
   let loaded: LoadedConfig;
@@ -138,7 +136,7 @@ class Running {
       config: node,
       clock: systemClock,
       random: Math.random,
-      host: threadHost(),
+      host: threadHost({ clock: systemClock }),
       log,
       actorLogOptions: {
         factory: { module: new URL('../observability/actor-log.js', import.meta.url).href, options: logSettings },
@@ -267,3 +265,5 @@ function restartSettings(
 function url({ address, port }: Pick<AddressInfo, 'address' | 'port'>): string {
   return `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
 }
+
+await main();
