@@ -149,7 +149,7 @@ function overview(terminal: Terminal): string {
     section(paint, 'A first round', round),
     ...lists,
     section(paint, 'Exit codes', `${exitCodeTable().replace(/^/gm, '  ')}\n`),
-    '       1 and 2 mean "not valid" and "unreadable" for quorate verify.\n',
+    '    1  verify only: the receipt does not hold\n    2  verify only: a file cannot be read, or is not JSON\n',
     `\nEnvironment: QUORATE_DATA_DIR names the data directory, NO_COLOR turns colours off.\n`,
   ].join('');
 }

@@ -54,7 +54,7 @@ Signs the payload with a client key and sends it to the node. While the node is 
 bytes are sent again: the id makes that safe, the node counts them once. The answer is a receipt: proof that a quorum of
 validators has put this submission into the ledger, which anyone can check with "quorate verify" and no node at all.
 
-With --json the receipt itself goes to stdout, everything else to stderr.`,
+With --json the receipt itself, or {"error":…}, goes to stdout; what happens on the way goes to stderr.`,
   examples: [
     [`quorate submit --data '{"text":"hi"}' --json > r.json`, 'submit a note and keep its receipt'],
     ['quorate submit --kind order --data @order.json --id order-17', 'a kind of your own, under your own id'],
