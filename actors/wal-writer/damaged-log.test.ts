@@ -1,9 +1,17 @@
 import { Buffer } from 'node:buffer';
 import test from 'ava';
-import type { LogRecord } from '../../protocol/wal-record.js';
+import { encodeEpoch, type LogRecord } from '../../protocol/wal-record.js';
 import { LogDamaged, LogQuarantined, LogRefused } from './errors.js';
 import { contents, DIRECTORY, IDENTITY, openOn, record, seeded, shown, snapshot, writeLog } from './log-fixture.js';
-import { decodeSegmentHeader, encodeSegmentHeader } from './segment.js';
+import {
+  batchLength,
+  createImage,
+  decodeSegmentHeader,
+  encodeBatch,
+  encodeSegmentHeader,
+  NO_HASH,
+  sealOf,
+} from './segment.js';
 import { SimulatedDisk } from './simulated-disk.js';
 
 const path = (seq: number): string => `${DIRECTORY}/${seq.toString(16).padStart(16, '0')}.seg`;
@@ -193,4 +201,67 @@ test('bytes that go bad after the open are never served', async (t) => {
   t.throws(() => log.fetch([1, 6]), { instanceOf: LogDamaged });
   disk.refuse = (operation) => (operation === 'read' ? 'EIO' : null);
   t.throws(() => log.fetch([9]), { instanceOf: LogDamaged, message: /EIO/ });
+});
+
+test('a batch whose header and end are both gone is damage, as long as a later batch still stands', async (t) => {
+  const disk = new SimulatedDisk();
+  await writeLog(disk, [[record('first')], [record('second')], [record('third')]]);
+  disk.damage(path(1), (bytes) => {
+    const second = 512 + bytes.readUInt32LE(512);
+    bytes.fill(0, second, second + bytes.readUInt32LE(second));
+    return undefined;
+  });
+  const { verdict, log } = openOn(disk);
+  t.is(verdict.state, 'corrupt');
+  t.regex(verdict.damage!.reason, /a later batch stands/);
+  t.deepEqual(contents(log), shown([record('first')]));
+});
+
+test('a last batch that does not follow the one before it is doubtful, with its end or without', async (t) => {
+  for (const cut of [0, 8]) {
+    const [disk, other] = [new SimulatedDisk(), new SimulatedDisk()];
+    await writeLog(disk, [[record('mine')], [record('mine')]]);
+    await writeLog(other, [[record('else')], [record('else')]]);
+    let strange = Buffer.alloc(0);
+    other.damage(path(1), (bytes) => {
+      strange = Buffer.from(bytes);
+      return undefined;
+    });
+    disk.damage(path(1), (bytes) => {
+      const second = 512 + bytes.readUInt32LE(512);
+      const end = second + bytes.readUInt32LE(second);
+      strange.copy(bytes, second, second, end);
+      bytes.fill(0, end - cut);
+      return undefined;
+    });
+    const { verdict, log } = openOn(disk);
+    t.is(verdict.state, 'suspect', `${cut} bytes cut`);
+    t.regex(verdict.damage!.reason, /names another batch before it/);
+    t.deepEqual(contents(log), shown([record('mine')]));
+  }
+});
+
+test('a file that lost its end after the open is damage when it is read', async (t) => {
+  const disk = await fourSegments();
+  const { log } = openOn(disk);
+  disk.damage(path(2), (bytes) => bytes.subarray(0, 1000));
+  t.throws(() => log.fetch([5]), { instanceOf: LogDamaged, message: /gone/ });
+});
+
+test('an epoch record that this release cannot read is refused by name, not called damaged', async (t) => {
+  const disk = new SimulatedDisk();
+  const data = encodeEpoch({ epoch: 2, lastTrustedHeight: 1, reason: '' });
+  await writeLog(disk, [[{ type: 5, data }]]);
+  disk.damage(path(1), (bytes) => {
+    const found = decodeSegmentHeader(bytes.subarray(0, 512));
+    if (!found.ok) return undefined;
+    const later = Uint8Array.from(data);
+    later[0] = 2;
+    const image = createImage(batchLength([{ type: 5, data: later }]));
+    encodeBatch(image, [{ type: 5, data: later }], 1, NO_HASH, sealOf(found.header));
+    image.bytes.copy(bytes, 512, 0, batchLength([{ type: 5, data: later }]));
+    return undefined;
+  });
+  const error = t.throws(() => openOn(disk), { instanceOf: LogRefused, message: /epoch record: version 2/ });
+  t.is(error?.code, 'version');
 });
