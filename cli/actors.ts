@@ -5,7 +5,7 @@ import { type ActorRow, adminOf, listActors } from './admin.js';
 import { commonOptions } from './args.js';
 import { type Command, defineCommand } from './command.js';
 import { dataDirectory } from './endpoint.js';
-import { type Paint, painter, printJson, table, type Terminal } from './output.js';
+import { type Paint, painter, printJson, type Terminal, table } from './output.js';
 
 const options = { 'data-dir': commonOptions['data-dir'], ops: commonOptions.ops, json: commonOptions.json } as const;
 
@@ -25,7 +25,10 @@ const listCommand = defineCommand({
 Each part of a node is an actor in a thread of its own, watched by a supervisor that restarts it when it fails. This shows
 them as the supervisor sees them. "restarts" counts since the process started; an open breaker means that the supervisor
 has given the actor a pause and will try again by itself.`,
-  examples: [['quorate actors list', 'the table'], ['quorate actors list --json', 'the same for a script']],
+  examples: [
+    ['quorate actors list', 'the table'],
+    ['quorate actors list --json', 'the same for a script'],
+  ],
   exits,
   async run({ values }, terminal) {
     const directory = dataDirectory(values['data-dir'], terminal);
@@ -38,15 +41,27 @@ has given the actor a pause and will try again by itself.`,
 
 export const actorsCommands: readonly Command[] = [
   listCommand,
-  verbCommand('restart', 'stop one actor in good order and start it anew', `
+  verbCommand(
+    'restart',
+    'stop one actor in good order and start it anew',
+    `
 Lets the actor finish what is in hand, stops it and starts a new incarnation. Submissions in flight are not lost: they are
-in the log, and clients that meet the gap are told to try again.`),
-  verbCommand('reset', 'close the circuit breaker of one actor', `
+in the log, and clients that meet the gap are told to try again.`,
+  ),
+  verbCommand(
+    'reset',
+    'close the circuit breaker of one actor',
+    `
 After repeated failures a breaker keeps an actor down for a while. When the cause is mended, this closes the breaker and
-starts the actor at once.`),
-  verbCommand('kill', 'terminate the thread of one actor, as a drill', `
+starts the actor at once.`,
+  ),
+  verbCommand(
+    'kill',
+    'terminate the thread of one actor, as a drill',
+    `
 Terminates the thread without warning, as a crash would, and lets the supervisor restart it. For drills: nothing that was
-acknowledged may be lost by it. A kill by hand does not count against the circuit breaker.`),
+acknowledged may be lost by it. A kill by hand does not count against the circuit breaker.`,
+  ),
 ];
 
 function verbCommand(verb: 'restart' | 'reset' | 'kill', summary: string, about: string): Command {

@@ -1,10 +1,10 @@
 // The admin calls of a node's ops server, with the bearer token of its data directory. Called by actors.ts, status.ts and
 // reload.ts. It never prints or stores the token.
 import { isObject } from '../client/http.js';
-import { type JsonObject } from '../protocol/json.js';
+import type { JsonObject } from '../protocol/json.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { adminToken, opsUrl } from './endpoint.js';
-import { type Answer, call, type CallOptions } from './http.js';
+import { type Answer, type CallOptions, call } from './http.js';
 import { CliError, type Terminal } from './output.js';
 
 export interface Admin {

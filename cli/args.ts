@@ -54,14 +54,17 @@ export function usageError(command: string, message: string): CliError {
  * Parses what follows the command's name.
  * @throws CliError (64) naming what was found and what is allowed.
  */
-export function parseArguments<O extends Options>(
-  argv: readonly string[],
-  command: ArgumentTable<O>,
-): Arguments<O> {
+export function parseArguments<O extends Options>(argv: readonly string[], command: ArgumentTable<O>): Arguments<O> {
   const kinds = Object.fromEntries(
     Object.entries(command.options).map(([name, option]) => [name, { type: option.type }]),
   );
-  const { tokens } = parseArgs({ args: [...argv], options: kinds, strict: false, allowPositionals: true, tokens: true });
+  const { tokens } = parseArgs({
+    args: [...argv],
+    options: kinds,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
   const values: Record<string, string | boolean | undefined> = {};
   for (const [name, option] of Object.entries(command.options)) {
     values[name] = option.type === 'boolean' ? false : undefined;
@@ -108,10 +111,7 @@ function checkPositionals<O extends Options>(command: ArgumentTable<O>, found: r
     if (value === undefined) {
       if (positional.required) throw usageError(command.name, `${positional.name} is missing: ${positional.about}.`);
     } else if (positional.choices !== undefined && !positional.choices.includes(value)) {
-      throw usageError(
-        command.name,
-        `${positional.name} is "${value}", allowed are ${positional.choices.join(', ')}.`,
-      );
+      throw usageError(command.name, `${positional.name} is "${value}", allowed are ${positional.choices.join(', ')}.`);
     }
   }
   const extra = found[command.positionals.length];

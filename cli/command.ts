@@ -1,7 +1,7 @@
 // A command as data: its words, its arguments, its help, and what it runs. Called by every command file (defineCommand) and
 // by dispatch.ts and completion.ts, which read the table. It knows no particular command.
 import { type Arguments, type Options, type Positional, parseArguments } from './args.js';
-import { type Paint, painter, table, type Terminal } from './output.js';
+import { type Paint, painter, type Terminal, table } from './output.js';
 
 interface CommandText {
   /** Words that select it: `submit`, `keys init`. */

@@ -77,7 +77,9 @@ function valuedOptions(list: readonly Group[], value: (option: Option) => boolea
 function bash(list: readonly Group[]): string {
   const words = list.map((group) => group.word).join(' ');
   const cases = list.flatMap(({ word, single, subcommands }) => [
-    ...(single === null ? [] : [`    '${word}') reply='${[...choicesOf(single), ...optionNames(single)].join(' ')}' ;;`]),
+    ...(single === null
+      ? []
+      : [`    '${word}') reply='${[...choicesOf(single), ...optionNames(single)].join(' ')}' ;;`]),
     ...(subcommands.length === 0 ? [] : [`    '${word}') reply='${subcommands.map((sub) => sub.word).join(' ')}' ;;`]),
     ...subcommands.map((sub) => `    '${word} ${sub.word}') reply='${optionNames(sub.command).join(' ')}' ;;`),
   ]);
@@ -147,10 +149,14 @@ if [ "$funcstack[1]" = _quorate ]; then _quorate "$@"; else compdef _quorate quo
 function zshArguments(command: Command): string {
   const options = Object.entries(command.options).map(([name, option]) => {
     const about = option.about.replace(/[[\]:\\]/g, (special) => `\\${special}`);
-    return quoted(`--${name}[${about}]${option.type === 'boolean' ? '' : `:${option.value ?? 'value'}:${zshValue(option)}`}`);
+    return quoted(
+      `--${name}[${about}]${option.type === 'boolean' ? '' : `:${option.value ?? 'value'}:${zshValue(option)}`}`,
+    );
   });
   const positionals = command.positionals.map((positional, index) =>
-    quoted(`${index + 1}:${positional.name}:${positional.choices === undefined ? '_files' : `(${positional.choices.join(' ')})`}`),
+    quoted(
+      `${index + 1}:${positional.name}:${positional.choices === undefined ? '_files' : `(${positional.choices.join(' ')})`}`,
+    ),
   );
   return ['_arguments', quoted('--help[explain this command]'), ...options, ...positionals].join(' ');
 }
@@ -179,7 +185,8 @@ function fish(list: readonly Group[]): string {
 function fishOptions(command: Command, when: string): string[] {
   const condition = quoted(when);
   const options = Object.entries(command.options).map(([name, option]) => {
-    const files = option.value === 'FILE' ? ' -F' : option.value === 'DIRECTORY' ? " -f -a '(__fish_complete_directories)'" : ' -f';
+    const files =
+      option.value === 'FILE' ? ' -F' : option.value === 'DIRECTORY' ? " -f -a '(__fish_complete_directories)'" : ' -f';
     const value = option.type === 'boolean' ? ' -f' : ` -r${files}`;
     return `complete -c quorate -n ${condition} -l ${name}${value} -d ${quoted(option.about)}`;
   });

@@ -1,14 +1,16 @@
 // From words to a command: finds it in the table, runs it, turns what it throws into lines and an exit code; prints the help.
 // Called by main.ts and by tests. The order of the table is the order of the help.
+import { ConfigError } from '../config/errors.js';
 import { EXIT, exitCodeTable } from '../runtime/exit-codes.js';
 import { actorsCommands } from './actors.js';
 import { nearest } from './args.js';
 import { type Command, commandHelp, section } from './command.js';
 import { completionCommand } from './completion.js';
+
 import { initCommand } from './init.js';
 import { keysCommands } from './keys.js';
 import { migrateStateCommand } from './migrate-state.js';
-import { CliError, painter, printJson, table, type Terminal } from './output.js';
+import { CliError, painter, printJson, type Terminal, table } from './output.js';
 import { receiptCommand } from './receipt.js';
 import { reloadCommand } from './reload.js';
 import { startCommand } from './start.js';
@@ -92,7 +94,9 @@ function unknown(argv: readonly string[], terminal: Terminal): number {
       return EXIT.ok.code;
     }
     const second = argv[1];
-    terminal.err(`quorate ${first}: ${second === undefined ? 'a second word is missing' : `unknown word "${second}"`}. There are:\n`);
+    terminal.err(
+      `quorate ${first}: ${second === undefined ? 'a second word is missing' : `unknown word "${second}"`}. There are:\n`,
+    );
     terminal.err(groupHelp(group));
     return EXIT.usage.code;
   }
@@ -102,8 +106,9 @@ function unknown(argv: readonly string[], terminal: Terminal): number {
   return EXIT.usage.code;
 }
 
-function failed(name: string, error: unknown, json: boolean, terminal: Terminal): number {
+function failed(name: string, thrown: unknown, json: boolean, terminal: Terminal): number {
   const paint = painter(terminal.colours.err);
+  const error = thrown instanceof ConfigError ? new CliError(thrown.exitCode, thrown.message) : thrown;
   if (!(error instanceof CliError)) {
     const shown = error instanceof Error ? (error.stack ?? error.message) : String(error);
     terminal.err(`${paint('red', `quorate ${name}:`)} unexpected failure, please report it\n${shown}\n`);
@@ -120,7 +125,14 @@ function failed(name: string, error: unknown, json: boolean, terminal: Terminal)
 function overview(terminal: Terminal): string {
   const paint = painter(terminal.colours.out);
   const lists = sections.map(([title, list]) =>
-    section(paint, title, table(list.map((command) => [command.name.padEnd(WIDEST), command.summary]), '  ')),
+    section(
+      paint,
+      title,
+      table(
+        list.map((command) => [command.name.padEnd(WIDEST), command.summary]),
+        '  ',
+      ),
+    ),
   );
   const round = table(
     [
@@ -137,7 +149,7 @@ function overview(terminal: Terminal): string {
     section(paint, 'A first round', round),
     ...lists,
     section(paint, 'Exit codes', `${exitCodeTable().replace(/^/gm, '  ')}\n`),
-    '       1 and 2 mean "not valid" and "unreadable" for quorate verify.\n',
+    '    1  verify only: the receipt does not hold\n    2  verify only: a file cannot be read, or is not JSON\n',
     `\nEnvironment: QUORATE_DATA_DIR names the data directory, NO_COLOR turns colours off.\n`,
   ].join('');
 }

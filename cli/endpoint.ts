@@ -41,12 +41,23 @@ export function readEndpoints(directory: string): Endpoints {
   }
   const fields = parseObject(bytes, path);
   const { api, ops, peer, nodeId, publicKey } = fields;
-  if (typeof api !== 'string' || typeof ops !== 'string' || typeof nodeId !== 'string' || typeof publicKey !== 'string') {
+  if (
+    typeof api !== 'string' ||
+    typeof ops !== 'string' ||
+    typeof nodeId !== 'string' ||
+    typeof publicKey !== 'string'
+  ) {
     throw new CliError(EXIT.data.code, `${path}: found other fields than api, ops, nodeId and publicKey as strings.`, {
       hint: 'Restart the node: it writes the file anew.',
     });
   }
-  return { api: checkedUrl(path, api), ops: checkedUrl(path, ops), peer: typeof peer === 'string' ? peer : null, nodeId, publicKey };
+  return {
+    api: checkedUrl(path, api),
+    ops: checkedUrl(path, ops),
+    peer: typeof peer === 'string' ? peer : null,
+    nodeId,
+    publicKey,
+  };
 }
 
 /** @throws CliError: 69 when no node has written one, 77 when this user may not read it. */

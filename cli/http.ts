@@ -38,7 +38,8 @@ export async function call(terminal: Terminal, url: string, options: CallOptions
   } catch (error) {
     throw noAnswer(url, error);
   }
-  if ((answer.status >= 200 && answer.status < 300) || options.alsoFine?.includes(answer.status) === true) return answer;
+  if ((answer.status >= 200 && answer.status < 300) || options.alsoFine?.includes(answer.status) === true)
+    return answer;
   throw refused(url, answer);
 }
 

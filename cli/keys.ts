@@ -2,8 +2,9 @@
 // nothing here ever prints a secret or overwrites a key.
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { createClientKey } from '../config/client-key-file.js';
 import { createNodeKey, findNodeKey, type NodeKey } from '../config/key-files.js';
-import { createFile, makePrivateDirectory } from '../config/private-file.js';
+import { makePrivateDirectory } from '../config/private-file.js';
 import { parseSigningKey, SEED_BYTES, SigningKeyError } from '../config/signing-key.js';
 import { loadEd25519 } from '../protocol/crypto/ed25519.js';
 import { IDENTIFIER } from '../protocol/envelope.js';
@@ -11,7 +12,7 @@ import { EXIT } from '../runtime/exit-codes.js';
 import { commonOptions, usageError } from './args.js';
 import { type Command, defineCommand } from './command.js';
 import { dataDirectory, readRequired } from './endpoint.js';
-import { CliError, printJson, table, type Terminal } from './output.js';
+import { CliError, printJson, type Terminal, table } from './output.js';
 
 const options = {
   'keys-dir': { type: 'string', value: 'DIRECTORY', about: 'where keys lie (default keys/ of the data directory)' },
@@ -52,7 +53,12 @@ Production nodes want it outside the data directory, so that a backup of the dat
       return EXIT.ok.code;
     }
     const seed = values.from === undefined ? randomBytes(SEED_BYTES) : await readSeed(values.from, terminal);
-    report(createNodeKey(directory, ed25519, () => seed), true, values.json, terminal);
+    report(
+      createNodeKey(directory, ed25519, () => seed),
+      true,
+      values.json,
+      terminal,
+    );
     return EXIT.ok.code;
   },
 });
@@ -70,7 +76,9 @@ Shows the public half of the node's key, from node.key or from QUORATE_SIGNING_K
     const directory = keysDirectory(values['keys-dir'], values['data-dir'], terminal);
     const key = findNodeKey(places(directory, { ...terminal.env }), await loadEd25519());
     if (key === null) {
-      throw new CliError(EXIT.config.code, `${directory}: there is no node key.`, { hint: 'Make one with "quorate keys init".' });
+      throw new CliError(EXIT.config.code, `${directory}: there is no node key.`, {
+        hint: 'Make one with "quorate keys init".',
+      });
     }
     report(key, false, values.json, terminal);
     return EXIT.ok.code;
@@ -100,11 +108,9 @@ Only the public key goes there; the file with the seed belongs to the client alo
     }
     const directory = keysDirectory(values['keys-dir'], values['data-dir'], terminal);
     const ed25519 = await loadEd25519();
-    const seed = randomBytes(SEED_BYTES);
-    const publicKey = Buffer.from(ed25519.keyPair(seed).publicKey).toString('hex');
     const file = values.out ?? join(directory, `${issuer}-client.json`);
     if (values.out === undefined) makePrivateDirectory(directory);
-    createFile(file, `${JSON.stringify({ issuer, public_key: publicKey, seed: seed.toString('hex') })}\n`, 0o600);
+    const { publicKey } = createClientKey(file, issuer, ed25519);
     if (values.json) {
       printJson(terminal, { issuer, public_key: publicKey, file });
     } else {
@@ -132,7 +138,7 @@ function clientLines(issuer: string, publicKey: string): string {
   ].join('\n');
 }
 
-function keysDirectory(keys: string | undefined, data: string | undefined, terminal: Terminal): string {
+export function keysDirectory(keys: string | undefined, data: string | undefined, terminal: Terminal): string {
   const fromEnvironment = terminal.env.QUORATE_KEYS_DIR;
   if (keys !== undefined) return keys;
   if (fromEnvironment !== undefined && fromEnvironment !== '') return fromEnvironment;

@@ -1,10 +1,10 @@
 // `quorate migrate-state`: brings state.json of a stopped node to the current layout. Called by dispatch.ts.
 // The steps are config/state-migration.ts, which the daemon runs by itself at start.
 import { join } from 'node:path';
-import { MigrationError, type MigrationResult, migrateStateFile } from '../config/state-migration.js';
 import { STATE_FILE, STATE_VERSION, type StateFacts, StateFileError } from '../config/state-file.js';
-import { sha256Hex } from '../protocol/crypto/hash.js';
+import { MigrationError, type MigrationResult, migrateStateFile } from '../config/state-migration.js';
 import { canonicalize } from '../protocol/canonical.js';
+import { sha256Hex } from '../protocol/crypto/hash.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { commonOptions } from './args.js';
 import { defineCommand } from './command.js';
@@ -47,7 +47,8 @@ function migrate(directory: string, terminal: Terminal): MigrationResult {
       nowMs: terminal.nowMs(),
       facts: readFacts(directory),
       note: (event) => {
-        if (event.event === 'migration_started') terminal.err(`quorate migrate-state: backup written to ${event.backup}\n`);
+        if (event.event === 'migration_started')
+          terminal.err(`quorate migrate-state: backup written to ${event.backup}\n`);
       },
     });
   } catch (error) {
@@ -77,6 +78,7 @@ function summary(result: MigrationResult): object {
 function sentence(result: MigrationResult): string {
   if (result.result === 'absent') return 'nothing to do: there is no state.json, the node writes one when it starts';
   if (result.result === 'current') return `nothing to do: state.json has version ${STATE_VERSION}`;
-  const dropped = result.dropped.length === 0 ? '' : `; not carried over, only in the backup: ${result.dropped.join(', ')}`;
+  const dropped =
+    result.dropped.length === 0 ? '' : `; not carried over, only in the backup: ${result.dropped.join(', ')}`;
   return `state.json has version ${STATE_VERSION} now; the old one is state.backup.v1 (SHA-256 ${result.checksum})${dropped}`;
 }

@@ -1,6 +1,7 @@
 // Holding a data directory while no node runs on it. Called by the commands that change one offline: wal verify and repair,
 // migrate-state, init. It never removes what another process has left.
 import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { DataDirectoryHeld, lockDataDirectory } from '../config/data-lock.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { CliError } from './output.js';
@@ -28,3 +29,11 @@ export async function withDataDirectory<T>(directory: string, work: () => T | Pr
     await lock.release();
   }
 }
+
+/** Where the log lies in a data directory. */
+export function logDirectory(directory: string): string {
+  return join(directory, 'wal');
+}
+
+/** For a log that has no segment yet to take the size from; the node's first rotation takes the configured one. */
+export const DEFAULT_SEGMENT_BYTES = 8_388_608;

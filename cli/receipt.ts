@@ -1,14 +1,15 @@
 // `quorate receipt DIGEST`: what became of a submission, and its receipt once it is final. Called by dispatch.ts; submit.ts
 // shares the summary of a receipt. It believes the node: checking a receipt is `quorate verify`.
-import { NodeUnavailable, pollReceipt, readSubmission, SubmissionRefused, type Submitted } from '../client/submit.js';
+
 import { isObject } from '../client/http.js';
+import { NodeUnavailable, pollReceipt, readSubmission, SubmissionRefused, type Submitted } from '../client/submit.js';
 import type { JsonObject } from '../protocol/json.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { commonOptions, usageError, wholeNumber } from './args.js';
 import { defineCommand } from './command.js';
 import { apiUrl, dataDirectory } from './endpoint.js';
 import { refused } from './http.js';
-import { CliError, painter, printJson, table, type Terminal } from './output.js';
+import { CliError, painter, printJson, type Terminal, table } from './output.js';
 
 /** One question, with room for the node to be restarting. */
 const ASK_ONCE_MS = 3_000;

@@ -56,14 +56,16 @@ function report(terminal: Terminal, body: JsonObject, quiet: boolean): number {
     return EXIT.ok.code;
   }
   const errors = Array.isArray(body.errors) ? body.errors : [body.detail ?? body.title ?? 'no reason given'];
-  for (const error of errors) terminal.err(`quorate reload: ${typeof error === 'string' ? error : JSON.stringify(error)}\n`);
+  for (const error of errors)
+    terminal.err(`quorate reload: ${typeof error === 'string' ? error : JSON.stringify(error)}\n`);
   terminal.err('quorate reload: refused, the running configuration stays. Mend the lines above and reload again.\n');
   return EXIT.config.code;
 }
 
 function sendSignal(terminal: Terminal, directory: string, json: boolean): number {
   const pid = nodePid(directory);
-  if (pid === null) throw new CliError(EXIT.unavailable.code, `no node is running on ${directory} (run/node.pid is missing).`);
+  if (pid === null)
+    throw new CliError(EXIT.unavailable.code, `no node is running on ${directory} (run/node.pid is missing).`);
   try {
     terminal.signal(pid, 'SIGHUP');
   } catch (error) {
@@ -72,7 +74,10 @@ function sendSignal(terminal: Terminal, directory: string, json: boolean): numbe
         hint: "Run the command as the node's user.",
       });
     }
-    throw new CliError(EXIT.unavailable.code, `process ${pid} of run/node.pid is gone: no node is running on ${directory}.`);
+    throw new CliError(
+      EXIT.unavailable.code,
+      `process ${pid} of run/node.pid is gone: no node is running on ${directory}.`,
+    );
   }
   if (json) printJson(terminal, { result: 'signalled', pid });
   else terminal.out(`SIGHUP sent to process ${pid}; its log has the result.\n`);

@@ -1,7 +1,8 @@
 // `quorate start`: becomes the daemon. Called by dispatch.ts. The daemon has options of its own and reads them itself.
-import { defineCommand } from './command.js';
+
 import { EXIT } from '../runtime/exit-codes.js';
 import type { Command } from './command.js';
+import { defineCommand } from './command.js';
 
 const described = defineCommand({
   name: 'start',

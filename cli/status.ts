@@ -9,7 +9,7 @@ import { commonOptions } from './args.js';
 import { defineCommand } from './command.js';
 import { apiUrl, dataDirectory, opsUrl } from './endpoint.js';
 import { call } from './http.js';
-import { CliError, painter, printJson, table, type Terminal } from './output.js';
+import { CliError, painter, printJson, type Terminal, table } from './output.js';
 
 interface Readiness {
   readonly ready: boolean;

@@ -3,7 +3,13 @@
 import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ClientKey, ClientKeyError, parseClientKey, type SignedSubmission, signSubmission } from '../client/sign.js';
+import {
+  type ClientKey,
+  ClientKeyError,
+  parseClientKey,
+  type SignedSubmission,
+  signSubmission,
+} from '../client/sign.js';
 import { NodeUnavailable, type Pause, SubmissionRefused, type Submitted, submit } from '../client/submit.js';
 import { loadEd25519 } from '../protocol/crypto/ed25519.js';
 import { parseTime } from '../protocol/envelope.js';
@@ -14,7 +20,7 @@ import { commonOptions, usageError, wholeNumber } from './args.js';
 import { defineCommand } from './command.js';
 import { apiUrl, dataDirectory, parseJson, parseObject, readOptional, readRequired } from './endpoint.js';
 import { refused } from './http.js';
-import { CliError, painter, printJson, table, type Terminal } from './output.js';
+import { CliError, painter, printJson, type Terminal, table } from './output.js';
 import { receiptRows } from './receipt.js';
 
 const DEFAULT_WAIT_S = 30;
@@ -27,12 +33,20 @@ export const submitCommand = defineCommand({
     kind: { type: 'string', about: 'what the payload is (default note, whose payload is {"text":"…"})' },
     data: { type: 'string', value: 'JSON', about: 'the payload: JSON, @FILE, or - for stdin' },
     id: { type: 'string', about: 'your own name for it, unique per issuer (default a fresh UUID)' },
-    'issued-at': { type: 'string', value: 'TIME', about: 'RFC 3339 UTC (default now); give it to repeat an earlier submission' },
+    'issued-at': {
+      type: 'string',
+      value: 'TIME',
+      about: 'RFC 3339 UTC (default now); give it to repeat an earlier submission',
+    },
     key: { type: 'string', value: 'FILE', about: 'client key (default keys/dev-client.json of the data directory)' },
     'envelope-out': { type: 'string', value: 'FILE', about: 'keep the signed bytes, for quorate verify --envelope' },
     api: commonOptions.api,
     'data-dir': commonOptions['data-dir'],
-    wait: { type: 'string', value: 'SECONDS', about: `how long to wait for the receipt (default ${DEFAULT_WAIT_S}; 0: durable is enough)` },
+    wait: {
+      type: 'string',
+      value: 'SECONDS',
+      about: `how long to wait for the receipt (default ${DEFAULT_WAIT_S}; 0: durable is enough)`,
+    },
     json: commonOptions.json,
   },
   about: `
@@ -40,7 +54,7 @@ Signs the payload with a client key and sends it to the node. While the node is 
 bytes are sent again: the id makes that safe, the node counts them once. The answer is a receipt: proof that a quorum of
 validators has put this submission into the ledger, which anyone can check with "quorate verify" and no node at all.
 
-With --json the receipt itself goes to stdout, everything else to stderr.`,
+With --json the receipt itself, or {"error":…}, goes to stdout; what happens on the way goes to stderr.`,
   examples: [
     [`quorate submit --data '{"text":"hi"}' --json > r.json`, 'submit a note and keep its receipt'],
     ['quorate submit --kind order --data @order.json --id order-17', 'a kind of your own, under your own id'],
@@ -105,7 +119,9 @@ async function sign(key: ClientKey, draft: Parameters<typeof signSubmission>[2])
     return signSubmission(await loadEd25519(), key, draft);
   } catch (error) {
     if (error instanceof ShapeError) {
-      const faults = error.errors.map((fault) => `${fault.pointer.slice(1)}: found ${fault.found}, allowed is ${fault.allowed}`);
+      const faults = error.errors.map(
+        (fault) => `${fault.pointer.slice(1)}: found ${fault.found}, allowed is ${fault.allowed}`,
+      );
       throw usageError('submit', `not a submission: ${faults.join('; ')}.`);
     }
     if (error instanceof ClientKeyError) throw new CliError(EXIT.data.code, `the key file: ${error.message}.`);
@@ -117,7 +133,10 @@ function writeFile(path: string, bytes: Uint8Array): void {
   try {
     writeFileSync(path, bytes);
   } catch (error) {
-    throw new CliError(EXIT.cannotCreate.code, `${path}: cannot be written (${error instanceof Error ? error.message : error}).`);
+    throw new CliError(
+      EXIT.cannotCreate.code,
+      `${path}: cannot be written (${error instanceof Error ? error.message : error}).`,
+    );
   }
 }
 
@@ -143,19 +162,28 @@ function refusal(error: SubmissionRefused, api: string): CliError {
 }
 
 function unavailable(error: NodeUnavailable, api: string, { envelope, digest }: SignedSubmission): CliError {
-  const asked = error.askedToWaitMs === null ? '' : ` The node asks to wait ${Math.ceil(error.askedToWaitMs / 1000)} s.`;
+  const asked =
+    error.askedToWaitMs === null ? '' : ` The node asks to wait ${Math.ceil(error.askedToWaitMs / 1000)} s.`;
   return new CliError(EXIT.unavailable.code, `${api}: ${error.message}.${asked} It may have arrived or not.`, {
     hint: `Repeating it is safe: the same command with --id ${envelope.id} --issued-at ${envelope.issued_at}; or ask with "quorate receipt ${digest}".`,
     detail: { id: envelope.id, issued_at: envelope.issued_at, digest },
   });
 }
 
-function report(result: Submitted, signed: SignedSubmission, how: { waitS: number; json: boolean }, terminal: Terminal): void {
+function report(
+  result: Submitted,
+  signed: SignedSubmission,
+  how: { waitS: number; json: boolean },
+  terminal: Terminal,
+): void {
   const paint = painter(terminal.colours.out);
   const ask = `quorate receipt ${result.digest}`;
   if (result.state === 'durable') {
     if (how.json) printJson(terminal, { state: result.state, digest: result.digest });
-    else terminal.out(`${paint('yellow', 'durable')} on the node's disk, not final yet\n${table([['digest', result.digest]], '  ')}Next: ${ask}\n`);
+    else
+      terminal.out(
+        `${paint('yellow', 'durable')} on the node's disk, not final yet\n${table([['digest', result.digest]], '  ')}Next: ${ask}\n`,
+      );
     if (how.waitS > 0) terminal.err(`quorate submit: not final after ${how.waitS} s. Ask again with "${ask}".\n`);
     return;
   }

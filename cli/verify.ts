@@ -4,11 +4,12 @@ import { readFileSync } from 'node:fs';
 import { isObject } from '../client/http.js';
 import { loadEd25519 } from '../protocol/crypto/ed25519.js';
 import { type JsonValue, parseStrict } from '../protocol/json.js';
-import { verifyReceipt } from '../protocol/receipt.js';
+import { ShapeError } from '../protocol/kinds/kind.js';
+import { type ReceiptVerdict, type Submitted, verifyReceipt } from '../protocol/receipt-verify.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { commonOptions, usageError } from './args.js';
 import { defineCommand } from './command.js';
-import { CliError, painter, printJson, table, type Terminal } from './output.js';
+import { CliError, painter, printJson, type Terminal, table } from './output.js';
 
 /** Scripts rely on these two: they are the answer to "does it hold?", not failures of the program. */
 const INVALID = 1;
@@ -19,8 +20,13 @@ export const verifyCommand = defineCommand({
   summary: 'check a receipt offline',
   positionals: [{ name: 'FILE', about: 'the receipt, or - for stdin', required: true }],
   options: {
-    validators: { type: 'string', value: 'FILE', about: 'validators.json: what GET /v1/validators answered when you decided to trust them' },
+    validators: {
+      type: 'string',
+      value: 'FILE',
+      about: 'validators.json: what GET /v1/validators answered when you decided to trust them',
+    },
     envelope: { type: 'string', value: 'FILE', about: 'also check that the receipt is for these submitted bytes' },
+    'client-key': { type: 'string', value: 'HEX', about: "with --envelope: also check the client's Ed25519 signature" },
     json: commonOptions.json,
   },
   about: `
@@ -42,12 +48,16 @@ The validator set is what you trust: fetch it once, over a way you trust, and ke
   ],
   async run({ values, positionals }, terminal) {
     if (values.validators === undefined) {
-      throw usageError('verify', '--validators is missing: the validator set to trust. A node gives it at GET /v1/validators.');
+      throw usageError(
+        'verify',
+        '--validators is missing: the validator set to trust. A node gives it at GET /v1/validators.',
+      );
     }
     const receipt = unwrap(await readJson(positionals[0]!, terminal));
     const validators = await readJson(values.validators, terminal);
-    const envelope = values.envelope === undefined ? undefined : await readBytes(values.envelope, terminal);
-    const result = verifyReceipt(receipt, validators, await loadEd25519(), envelope);
+    const submitted = await readSubmitted(values.envelope, values['client-key'], terminal);
+    const ed25519 = await loadEd25519();
+    const result = judged(values.validators, () => verifyReceipt(receipt, validators, ed25519, submitted));
     if (values.json) {
       printJson(terminal, result);
     } else {
@@ -62,6 +72,34 @@ The validator set is what you trust: fetch it once, over a way you trust, and ke
     return result.valid ? EXIT.ok.code : INVALID;
   },
 });
+
+async function readSubmitted(
+  envelope: string | undefined,
+  clientKey: string | undefined,
+  terminal: Terminal,
+): Promise<Submitted | undefined> {
+  if (clientKey !== undefined && !/^[0-9a-fA-F]{64}$/.test(clientKey)) {
+    throw usageError('verify', `--client-key is "${clientKey}", allowed are the 64 hex digits of a public key.`);
+  }
+  if (envelope === undefined) {
+    if (clientKey !== undefined)
+      throw usageError('verify', '--client-key needs --envelope: the bytes that were signed.');
+    return undefined;
+  }
+  const bytes = await readBytes(envelope, terminal);
+  return clientKey === undefined ? { bytes } : { bytes, publicKey: Buffer.from(clientKey, 'hex') };
+}
+
+/** A receipt of a wrong shape is not valid; a validator set of a wrong shape leaves nothing to judge by. */
+function judged(validatorsFile: string, verify: () => ReceiptVerdict): ReceiptVerdict {
+  try {
+    return verify();
+  } catch (error) {
+    if (error instanceof ShapeError)
+      throw new CliError(UNREADABLE, `${validatorsFile}: no validator set: ${error.message}.`);
+    throw error;
+  }
+}
 
 /** The answer of `POST /v1/submissions` holds the receipt as one of its members: its file is welcome as it is. */
 function unwrap(value: JsonValue): JsonValue {
@@ -81,6 +119,9 @@ async function readBytes(path: string, terminal: Terminal): Promise<Uint8Array> 
   try {
     return path === '-' ? await terminal.readStdin() : readFileSync(path);
   } catch (error) {
-    throw new CliError(UNREADABLE, `${path}: cannot be read (${error instanceof Error ? error.message : String(error)}).`);
+    throw new CliError(
+      UNREADABLE,
+      `${path}: cannot be read (${error instanceof Error ? error.message : String(error)}).`,
+    );
   }
 }

@@ -2,7 +2,6 @@
 // Reading, judging and cutting are the wal-writer's library; this says what it found and what to do next, and audits repairs.
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { LogFailure, LogFull, LogRefused } from '../actors/wal-writer/errors.js';
 import { inspectLog, type LogInspection, verifyLog } from '../actors/wal-writer/inspect.js';
 import { type RepairReport, repairLog } from '../actors/wal-writer/repair.js';
 import { appendAudit } from '../config/audit-file.js';
@@ -11,9 +10,10 @@ import { EXIT } from '../runtime/exit-codes.js';
 import { commonOptions } from './args.js';
 import { type Command, defineCommand } from './command.js';
 import { dataDirectory, parseJson, readRequired } from './endpoint.js';
-import { requireDirectory, withDataDirectory } from './offline.js';
-import { CliError, painter, printJson, table, type Terminal } from './output.js';
-import { lastTrustedHeight } from './trusted-height.js';
+import { explained, explainedAsync } from './log-errors.js';
+import { DEFAULT_SEGMENT_BYTES, logDirectory, requireDirectory, withDataDirectory } from './offline.js';
+import { CliError, painter, printJson, type Terminal, table } from './output.js';
+import { TrustedHeight } from './trusted-height.js';
 
 const options = { 'data-dir': commonOptions['data-dir'], json: commonOptions.json } as const;
 
@@ -40,7 +40,7 @@ that is just being written can look torn.`,
   async run({ values }, terminal) {
     const directory = dataDirectory(values['data-dir'], terminal);
     requireDirectory(directory);
-    const log = explained(() => inspectLog(walDirectory(directory)));
+    const log = explained(() => inspectLog(logDirectory(directory)));
     if (values.json) printJson(terminal, log);
     else printInspection(log, terminal);
     return EXIT.ok.code;
@@ -63,9 +63,12 @@ command mends it.`,
   ],
   async run({ values }, terminal) {
     const directory = dataDirectory(values['data-dir'], terminal);
-    const log = await withDataDirectory(directory, () => explained(() => verifyLog(walDirectory(directory))));
+    const log = await withDataDirectory(directory, () => explained(() => verifyLog(logDirectory(directory))));
     if (values.json) printJson(terminal, log);
-    else terminal.out(`${stateLine(log, terminal)}\n${log.records} records in ${log.batches} batches, last position ${log.lastLsn}\n`);
+    else
+      terminal.out(
+        `${stateLine(log, terminal)}\n${log.records} records in ${log.batches} batches, last position ${log.lastLsn}\n`,
+      );
     if (log.ok) return EXIT.ok.code;
     terminal.err(`quorate wal verify: ${REPAIR_ADVICE}\n`);
     return EXIT.data.code;
@@ -107,7 +110,9 @@ Only the single validator of a chain may accept loss: where there are others, th
     if (values.json) printJson(terminal, report);
     else terminal.out(`${repairSentence(report)}\n`);
     if (report.result !== 'needs-accept-loss') return EXIT.ok.code;
-    terminal.err(`quorate wal repair: nothing was changed. Restore a backup, or give up the rest: quorate wal repair --accept-loss\n`);
+    terminal.err(
+      `quorate wal repair: nothing was changed. Restore a backup, or give up the rest: quorate wal repair --accept-loss\n`,
+    );
     return EXIT.data.code;
   },
 });
@@ -116,10 +121,6 @@ export const walCommands: readonly Command[] = [inspectCommand, verifyCommand, r
 
 const REPAIR_ADVICE = 'Restore a backup, or give up what is damaged: quorate wal repair --accept-loss';
 
-function walDirectory(directory: string): string {
-  return join(directory, 'wal');
-}
-
 interface RepairTask {
   readonly directory: string;
   readonly genesis: string;
@@ -127,22 +128,25 @@ interface RepairTask {
 }
 
 async function repair({ directory, genesis, acceptLoss }: RepairTask, terminal: Terminal): Promise<RepairReport> {
-  const wal = walDirectory(directory);
-  const found = explained(() => inspectLog(wal));
+  const wal = logDirectory(directory);
+  const trusted = new TrustedHeight();
+  const found = explained(() => inspectLog(wal, { onRecord: (record) => trusted.take(record) }));
   const identity = logIdentity(found, genesis, acceptLoss);
+  const height = trusted.height ?? heightOfUnproven(found);
   const facts = { event: 'wal_repair', accept_loss: acceptLoss, ...damageFacts(found) };
   const changes = found.state === 'torn' || (found.state !== 'clean' && acceptLoss);
+  if (acceptLoss && changes && height === null) throw unprovenHeight(found);
   if (changes) appendAudit(directory, terminal.nowMs(), { ...facts, result: 'started' });
   const report = await explainedAsync(() =>
     repairLog({
       directory: wal,
       identity,
-      segmentBytes: found.segments.at(-1)?.sizeBytes ?? SEGMENT_BYTES,
+      segmentBytes: found.segments.at(-1)?.sizeBytes ?? DEFAULT_SEGMENT_BYTES,
       native: (section) => section(),
       random: randomBytes,
       acceptLoss,
       nowMs: terminal.nowMs(),
-      lastTrustedHeight,
+      lastTrustedHeight: () => height ?? 0,
     }),
   );
   if (changes) {
@@ -153,57 +157,65 @@ async function repair({ directory, genesis, acceptLoss }: RepairTask, terminal: 
   return report;
 }
 
-/** Of a log without a readable segment; the next start uses the configured size. */
-const SEGMENT_BYTES = 8_388_608;
+/**
+ * The height of a log that names none: 0 when it is whole from its first record, null when its beginning has been pruned.
+ * Then the ledger goes further than the log can say, and 0 would void all of it.
+ */
+function heightOfUnproven(found: LogInspection): number | null {
+  const first = found.segments[0]?.name ?? found.unread[0];
+  return first === undefined || first === FIRST_SEGMENT ? 0 : null;
+}
+
+const FIRST_SEGMENT = `${'1'.padStart(16, '0')}.seg`;
+
+function unprovenHeight(found: LogInspection): CliError {
+  const first = found.segments[0]?.name ?? found.unread[0];
+  return new CliError(
+    EXIT.data.code,
+    `the log begins with segment ${first}, and what can be read of it proves no height.`,
+    {
+      hint: 'Restore a backup: without one it cannot be said which receipts stay valid.',
+    },
+  );
+}
 
 /**
  * Whose log it is, by its own headers. To give up a part of it takes the genesis too: it must be this chain's, and of a
  * single validator, whose key stands there.
  */
-function logIdentity(found: LogInspection, genesisFile: string, acceptLoss: boolean): { chainId: Uint8Array; publicKey: Uint8Array } {
+function logIdentity(
+  found: LogInspection,
+  genesisFile: string,
+  acceptLoss: boolean,
+): { chainId: Uint8Array; publicKey: Uint8Array } {
   const chainId = found.chainId === null ? null : Buffer.from(found.chainId, 'hex');
   const publicKey = found.publicKey === null ? null : Buffer.from(found.publicKey, 'hex');
   if (!acceptLoss && chainId !== null && publicKey !== null) return { chainId, publicKey };
   const genesis = parseGenesis(parseJson(readRequired(genesisFile), genesisFile));
   const [validator, second] = genesis.validators;
   if (validator === undefined || second !== undefined) {
-    throw new CliError(EXIT.data.code, `${genesisFile}: this chain has ${genesis.validators.length} validators, loss can be accepted by a single one only.`, {
-      hint: 'Restore a backup, or let this node fetch from the others what it has lost.',
-    });
+    throw new CliError(
+      EXIT.data.code,
+      `${genesisFile}: this chain has ${genesis.validators.length} validators, loss can be accepted by a single one only.`,
+      {
+        hint: 'Restore a backup, or let this node fetch from the others what it has lost.',
+      },
+    );
   }
   if (chainId !== null && !genesis.chainId.equals(chainId)) {
-    throw new CliError(EXIT.data.code, `${genesisFile} is chain ${genesis.chainIdHex}, the log is of chain ${found.chainId}.`, {
-      hint: 'Name the right one with --genesis.',
-    });
+    throw new CliError(
+      EXIT.data.code,
+      `${genesisFile} is chain ${genesis.chainIdHex}, the log is of chain ${found.chainId}.`,
+      {
+        hint: 'Name the right one with --genesis.',
+      },
+    );
   }
   return { chainId: genesis.chainId, publicKey: publicKey ?? validator.publicKey };
 }
 
 function damageFacts({ state, damage }: Pick<LogInspection, 'state' | 'damage'>) {
   return { state, segment: damage?.segment ?? null, offset: damage?.offset ?? null, reason: damage?.reason ?? null };
-}
-
-/** Turns the log's own errors into lines with an exit code. */
-function explain(error: unknown): unknown {
-  if (error instanceof LogRefused) return new CliError(EXIT.data.code, `${error.message}.`);
-  if (error instanceof LogFull || error instanceof LogFailure) return new CliError(EXIT.io.code, `${error.message}.`);
-  return error;
-}
-
-function explained<T>(work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw explain(error);
-  }
-}
-
-async function explainedAsync<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw explain(error);
-  }
 }
 
 function stateLine({ state, damage }: Pick<LogInspection, 'state' | 'damage'>, terminal: Terminal): string {
@@ -247,7 +259,10 @@ function repairSentence(report: RepairReport): string {
   const { before, result, lastLsn, newEpoch, keptIn } = report;
   if (result === 'nothing-to-do') return 'nothing to do: the log is whole';
   if (result === 'needs-accept-loss') {
-    const where = before.damage === null ? '' : ` (${before.damage.segment} at offset ${before.damage.offset}: ${before.damage.reason})`;
+    const where =
+      before.damage === null
+        ? ''
+        : ` (${before.damage.segment} at offset ${before.damage.offset}: ${before.damage.reason})`;
     return `the log is ${before.state}${where}; what can be read ends at position ${lastLsn}`;
   }
   if (newEpoch === null) return `repaired: the torn end is set aside, the log ends at position ${lastLsn}`;

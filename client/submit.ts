@@ -138,11 +138,7 @@ interface Answer {
 }
 
 /** Runs `attempt` until its answer is not retryable, or the time is over, or the node asks for more time than is left. */
-async function repeat(
-  options: PollOptions,
-  untilMs: number,
-  attempt: () => Promise<Answer | Error>,
-): Promise<Answer> {
+async function repeat(options: PollOptions, untilMs: number, attempt: () => Promise<Answer | Error>): Promise<Answer> {
   for (let failed = 1; ; failed++) {
     const answer = await attempt();
     const isError = answer instanceof Error;

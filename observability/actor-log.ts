@@ -1,9 +1,8 @@
-// Makes the logger of one actor's thread from settings that crossed to it as plain data. Loaded by the worker
-// bootstrap by its module URL, hence the default export. It must never be imported by the main thread's code.
+// The logger of an actor's thread: what the kernel's worker bootstrap loads by its address. It writes to the same place
+// as the main thread, whole lines, without going through it.
 import type { Logger } from 'pino';
 import { type LogSettings, openLog } from './logs.js';
 
-/** `bindings` are {actor, incarnation}; `settings` are LogSettings. */
-export default function createActorLog(bindings: Readonly<Record<string, unknown>>, settings: LogSettings): Logger {
-  return openLog(settings, bindings).log;
+export default function actorLog(bindings: Readonly<Record<string, unknown>>, options: unknown): Logger {
+  return openLog(options as LogSettings, bindings).log;
 }

@@ -36,7 +36,11 @@ interface State {
   readonly committed: Committed;
   readonly reader: LedgerReader;
   readonly quarantined: string | null;
+  readonly reports: NodeJS.Timeout;
 }
+
+/** How often the main thread learns the height: for state.json and status, not for anything that waits. */
+const REPORT_MS = 1_000;
 
 export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusConfig>({
   policies: consensusPolicies,
@@ -70,7 +74,13 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     const host = new Host({ ...shared, mempool, metrics, report: (name, value) => actor.report(name, value) });
     host.start();
     reportChain(actor, committed, condition.quarantine);
-    return { host, mempool, committed, reader, quarantined: condition.quarantine };
+    let reported = committed.tip.height;
+    const reports = setInterval(() => {
+      if (committed.tip.height === reported || core.halted !== null) return;
+      reported = committed.tip.height;
+      reportChain(actor, committed, condition.quarantine);
+    }, REPORT_MS);
+    return { host, mempool, committed, reader, quarantined: condition.quarantine, reports };
   },
 
   tell: {},
@@ -93,6 +103,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
   },
 
   async stop(state) {
+    clearInterval(state.reports);
     state.host.stop();
     await state.reader.close();
   },

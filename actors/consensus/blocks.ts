@@ -42,11 +42,14 @@ export class Blocks {
 
   /** The state after `hash`, which is the last final block or an executed one above it. Undefined when it is neither. */
   viewOf(hash: string): LedgerView | undefined {
-    if (hash === this.#committed.tip.hash) return this.#committed;
-    const block = this.#executed.get(hash);
-    if (block === undefined) return undefined;
-    const parent = this.viewOf(block.ref.parentHash);
-    return parent === undefined ? undefined : new Overlay(parent, block.changes);
+    const changes: BlockChanges[] = [];
+    for (let at = hash; at !== this.#committed.tip.hash; ) {
+      const block = this.#executed.get(at);
+      if (block === undefined) return undefined;
+      changes.unshift(block.changes);
+      at = block.ref.parentHash;
+    }
+    return changes.length === 0 ? this.#committed : new Overlay(this.#committed, changes);
   }
 
   /** A block of this leader. What executing refused is in `result.refused`, for the caller to answer. */

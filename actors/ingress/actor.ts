@@ -1,5 +1,6 @@
 // Ingress: the client-facing door. Owns the HTTP listener and the verify pool. Called by clients, and by consensus with
 // what became of their submissions. It must never answer for something that the log does not have.
+import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { parseGenesis } from '../../protocol/genesis.js';
@@ -33,8 +34,7 @@ interface State {
   readonly signer: WishSigner;
   readonly sweep: NodeJS.Timeout;
   readonly replays: NodeJS.Timeout;
-  config: IngressConfig;
-  prepared: IngressConfig | null;
+  readonly inForce: { config: IngressConfig; prepared: IngressConfig | null };
 }
 
 const SWEEP_MS = 25;
@@ -86,7 +86,8 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     });
     const ed25519 = await loadEd25519(backend ?? undefined);
     const signer = { nodeId: config.nodeId, ed25519, secretKey: ed25519.keyPair(config.seed).secretKey };
-    const limits = () => state.config.settings.limits;
+    const inForce = { config, prepared: null };
+    const limits = () => inForce.config.settings.limits;
     const server = createServer({
       door,
       batches: new Batches({
@@ -108,7 +109,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       answers,
       metrics,
       clock,
-      settings: () => state.config.settings,
+      settings: () => inForce.config.settings,
       log,
     });
     const state: State = {
@@ -121,11 +122,10 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       signer,
       sweep: setInterval(() => door.sweep(), SWEEP_MS),
       replays: setInterval(() => void door.replay(), REPLAY_MS),
-      config,
-      prepared: null,
+      inForce,
     };
     await server.listen({ host: config.host, port: config.port });
-    const address = server.addresses()[0]!;
+    const address = server.server.address() as AddressInfo;
     context.report('listening', { ok: true, data: { host: address.address, port: address.port, verify: verifiedBy } });
     askForRegistry(state);
     return state;
@@ -143,16 +143,16 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
   reconfigure: {
     prepare(state, next) {
       if (next.wish !== null) isGranted(state.keyring.registry, next.wish);
-      state.prepared = next;
+      state.inForce.prepared = next;
     },
     commit(state) {
-      state.config = state.prepared!;
-      state.prepared = null;
-      state.keyring.replaceSecrets(state.config.hmacSecrets);
+      state.inForce.config = state.inForce.prepared!;
+      state.inForce.prepared = null;
+      state.keyring.replaceSecrets(state.inForce.config.hmacSecrets);
       askForRegistry(state);
     },
     abort(state) {
-      state.prepared = null;
+      state.inForce.prepared = null;
     },
   },
 
@@ -173,7 +173,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
 
 /** Submits the operator's wish when the ledger does not grant it yet; the node is not ready until it does. */
 function askForRegistry(state: State): void {
-  const { wish } = state.config;
+  const { wish } = state.inForce.config;
   if (wish === null || isGranted(state.keyring.registry, wish)) {
     reportRegistry(state);
     return;
@@ -195,7 +195,7 @@ function askForRegistry(state: State): void {
 }
 
 function reportRegistry(state: State): void {
-  const { wish } = state.config;
+  const { wish } = state.inForce.config;
   const { registry } = state.keyring;
   const granted = wish === null || isGranted(registry, wish);
   state.context.report('registry', {

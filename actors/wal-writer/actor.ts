@@ -7,6 +7,7 @@ import {
   encodeInit,
   encodeSettled,
   initSignBytes,
+  type LogRecord,
   RecordType,
   recordTypeName,
   SettledReason,
@@ -15,7 +16,9 @@ import { EXIT } from '../../runtime/exit-codes.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { type LogCondition, type PackedRecords, type ReadRecords, type WalWriterContract, walWriterPolicies } from './contract.js';
-import { type Log, LogFailure, type LogRecord, openLog, type Verdict } from './log.js';
+import { LogFailure } from './errors.js';
+import { type Log, openLog } from './log.js';
+import type { LogVerdict } from './recovery.js';
 import { createMetrics, type WalWriterMetrics } from './metrics.js';
 import type { WalWriterConfig } from './spec.js';
 
@@ -65,7 +68,7 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
       context.report('log', reportOf(condition));
       const metrics = createMetrics(context.registry);
       metrics.unsettled.set(unsettled.size);
-      metrics.bytes.set(log.stats().sizeBytes);
+      metrics.bytes.set(log.stats().fileBytes);
       const settled = new Map<number, number[]>();
       const state: State = {
         context,
@@ -147,23 +150,23 @@ function readUnsettled(log: Log): Set<number> {
 async function judge(
   context: ActorContext<Record<never, never>, WalWriterConfig>,
   log: Log,
-  verdict: Verdict,
+  verdict: LogVerdict,
 ): Promise<LogCondition> {
   const { config } = context;
-  if (verdict.state === 'corrupt' || verdict.state === 'suspect') {
-    return { state: verdict.state, detail: verdict.detail, quarantine: verdict.detail };
-  }
-  if (log.nextLsn > 1) return { state: verdict.state, detail: verdict.detail, quarantine: null };
+  const { state, damage } = verdict;
+  const detail = damage === null ? '' : `${damage.segment} at byte ${damage.offset}: ${damage.reason}`;
+  if (state === 'corrupt' || state === 'suspect') return { state, detail, quarantine: detail };
+  if (log.nextLsn > 1) return { state, detail, quarantine: null };
   if (!config.mayCreate) {
-    const detail = `${config.directory} holds no log for this validator key: votes it cast may be lost`;
-    return { state: 'suspect', detail, quarantine: detail };
+    const missing = `${config.directory} holds no log for this validator key: votes it cast may be lost`;
+    return { state: 'suspect', detail: missing, quarantine: missing };
   }
   const chainId = Buffer.from(config.chainId, 'hex');
   const publicKey = Buffer.from(config.publicKey, 'hex');
   const ed25519 = await loadEd25519();
   const signature = ed25519.sign(initSignBytes(chainId, publicKey), ed25519.keyPair(config.seed).secretKey);
   log.append([{ type: RecordType.init, data: encodeInit({ chainId, publicKey, signature }) }]);
-  return { state: verdict.state, detail: verdict.detail, quarantine: null };
+  return { state, detail, quarantine: null };
 }
 
 function reportOf(condition: LogCondition) {
@@ -229,7 +232,7 @@ function write(state: State, records: readonly LogRecord[], appends: readonly Ap
     }
   }
   count(state, records);
-  if (state.log.needsSpare) prepareSpare(state);
+  if (!state.log.stats().spareReady) prepareSpare(state);
 }
 
 function count(state: State, records: readonly LogRecord[]): void {
@@ -237,7 +240,7 @@ function count(state: State, records: readonly LogRecord[]): void {
   for (const { type } of records) byType.set(type, (byType.get(type) ?? 0) + 1);
   for (const [type, found] of byType) state.metrics.records.inc({ type: recordTypeName(type) }, found);
   state.metrics.unsettled.set(state.unsettled.size);
-  state.metrics.bytes.set(state.log.stats().sizeBytes);
+  state.metrics.bytes.set(state.log.stats().fileBytes);
 }
 
 /** The next segment is made ahead, so that rotation costs a rename; without it rotation makes its own. */

@@ -3,8 +3,10 @@
 import { describeEnvironment, type Environment } from '../environment.js';
 import { environmentText, spreadText, table } from '../text.js';
 import { SAMPLE_MS, type Stage, type Timing, time } from './harness.js';
+import { ledgerStage } from './ledger.js';
 import { prepareStage } from './prepare.js';
 import { verifyStage } from './verify.js';
+import { walStage } from './wal.js';
 
 export interface MicroResult {
   readonly environment: Environment;
@@ -19,7 +21,7 @@ export interface MicroOptions {
   readonly progress: (line: string) => void;
 }
 
-const STAGES: readonly Stage[] = [prepareStage, verifyStage];
+const STAGES: readonly Stage[] = [prepareStage, verifyStage, ledgerStage, walStage];
 
 export async function micro(options: MicroOptions): Promise<MicroResult> {
   const environment = describeEnvironment(options.directory);

@@ -35,6 +35,8 @@ export interface Control {
     args: Parameters<ControlSurface[K]>,
     deadlineMs: number,
   ): Promise<ControlReply<K>>;
+  /** By `close`, or because the actor's end is gone. */
+  readonly closed: boolean;
   /** Settles every call in flight, and every later one, with `error`. */
   close(error: ActorError): void;
 }
@@ -86,6 +88,10 @@ export class ComlinkControl implements Control {
     this.#remote = Comlink.wrap(port as unknown as Comlink.Endpoint) as unknown as RemoteFacade;
     port.on('close', () => this.close(new ActorError('peer_down', 'the control port was closed by the other side')));
     port.unref();
+  }
+
+  get closed(): boolean {
+    return this.#closed !== null;
   }
 
   call<K extends ControlName>(

@@ -44,7 +44,7 @@ function stillborn(thrown: unknown, events: HostEvents): Hosted {
     events.exit(1);
   });
   const refusal = new ActorError('start_failed', describe(thrown));
-  return { control: { call: () => Promise.reject(refusal), close() {} }, post() {}, terminate() {} };
+  return { control: { closed: true, call: () => Promise.reject(refusal), close() {} }, post() {}, terminate() {} };
 }
 
 function spawn(boot: Boot, events: HostEvents, options: ThreadHostOptions): Hosted {

@@ -13,6 +13,8 @@ export const GATE_LIMIT_MS = 2_000;
 export const EXIT_LIMIT_MS = 10_000;
 /** The same inside a declared native section, such as an fdatasync on a stalled disk. */
 export const NATIVE_EXIT_LIMIT_MS = 60_000;
+/** Between the end of a dying thread's ports and its exit. */
+const PORT_BEFORE_EXIT_MS = 1_000;
 
 export type ExitReason =
   /** An uncaught error. */
@@ -95,8 +97,10 @@ export class Incarnation {
         connected: options.connected,
       },
       {
+        // A fenced incarnation's facts count no more, but what it saw of the disk still does: a failed fsync that is
+        // told late must end the process all the same.
         notice: (notice) => {
-          if (!this.#fenced) options.onNotice(notice);
+          if (!this.#fenced || notice.kind === 'fatal') options.onNotice(notice);
         },
         error: (error) => {
           this.#error ??= error;
@@ -117,7 +121,14 @@ export class Incarnation {
 
   /** Runs the actor's init. Rejects when it threw, timed out, or the thread ended; the caller then calls `end`. */
   async init(): Promise<Ready> {
-    const ready = await this.call('init', [], this.#options.spec.startTimeoutMs);
+    let ready: Ready;
+    try {
+      ready = await this.call('init', [], this.#options.spec.startTimeoutMs);
+    } catch (thrown) {
+      // The port's end comes before the exit, which knows more: an error, an exit code.
+      if (this.#hosted.control.closed) await this.#exitWithin(PORT_BEFORE_EXIT_MS);
+      throw thrown;
+    }
     if (this.#fenced) throw new ActorError('start_failed', 'ended while it started');
     this.#ready = ready;
     return ready;
@@ -148,6 +159,16 @@ export class Incarnation {
     if (this.#exit !== null) return;
     this.#hosted.terminate();
     await this.#gone();
+  }
+
+  async #exitWithin(limitMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = this.#options.clock.setTimer(limitMs, resolve);
+      void this.exited.then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
   }
 
   async #gone(): Promise<void> {

@@ -76,7 +76,7 @@ export class Runner implements ControlSurface {
   readonly #transfers: ReplyTransfers = new WeakMap();
   #state: unknown;
   #config: unknown;
-  #prepared: { readonly config: unknown } | null = null;
+  #prepared: { readonly config: unknown; aborted: boolean } | null = null;
 
   constructor(options: RunnerOptions) {
     const { boot, definition, clock } = options;
@@ -115,12 +115,16 @@ export class Runner implements ControlSurface {
     if (isDeepStrictEqual(config, this.#config)) return 'unchanged';
     const { reconfigure } = this.#options.definition;
     if (reconfigure === undefined) return 'restart';
+    const preparing = { config, aborted: false };
+    this.#prepared = preparing;
     try {
       await reconfigure.prepare(this.#state, config);
     } catch (thrown) {
+      if (this.#prepared === preparing) this.#prepared = null;
       throw new ActorError('refused', describe(thrown), { actor: this.#options.boot.id }, thrown);
     }
-    this.#prepared = { config };
+    // Aborted while it still prepared, such as past the deadline: what it has by now must go too.
+    if (preparing.aborted) reconfigure.abort(this.#state);
     return 'prepared';
   }
 
@@ -134,6 +138,7 @@ export class Runner implements ControlSurface {
 
   async abort(): Promise<void> {
     if (this.#prepared === null) return;
+    this.#prepared.aborted = true;
     this.#prepared = null;
     this.#options.definition.reconfigure?.abort(this.#state);
   }
@@ -142,7 +147,9 @@ export class Runner implements ControlSurface {
     await this.#options.definition.drain?.(this.#state);
   }
 
+  /** The mailbox closes first: nothing may be delivered to a state that was stopped. */
   async stop(): Promise<MetricSnapshot> {
+    this.#mailbox.closeAll();
     await this.#options.definition.stop(this.#state);
     return this.metrics();
   }

@@ -404,22 +404,17 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
    */
   async #recover(dead: Seat<Config>, level: Level<Config>, delayMs: number, cause: string): Promise<void> {
     const seats = this.#seatsOf(affected(level));
-    for (const seat of seats) {
-      seat.held += 1;
-      if (seat === dead) {
-        seat.cause = cause;
-        if (seat.current === null) seat.state = 'waiting';
-        this.#setDue(seat, delayMs);
-      } else if (seat.current !== null) {
-        seat.cause = 'neighbour';
-        this.#setDue(seat, delayMs);
-      }
+    const taken = seats.filter((seat) => seat === dead || seat.current !== null);
+    for (const seat of seats) seat.held += 1;
+    for (const seat of taken) {
+      seat.cause = seat === dead ? cause : 'neighbour';
+      if (seat.current === null) seat.state = 'waiting';
+      this.#setDue(seat, delayMs);
     }
     for (const seat of [...seats].reverse()) await this.#stopSeat(seat);
-    for (const seat of seats) {
-      seat.held -= 1;
-      if (seats.length > 1) seat.attempted = false;
-    }
+    for (const seat of seats) seat.held -= 1;
+    // Those that went down together come up in order again.
+    if (taken.length > 1) for (const seat of taken) seat.attempted = false;
     this.#evaluate();
   }
 
