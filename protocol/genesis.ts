@@ -82,7 +82,7 @@ export function parseGenesis(value: JsonValue): Genesis {
   const fields = new Fields(value, '', MEMBERS, mistakes);
   fields.count('version', 1, 1);
   const createdAtMs = fields.time('created_at');
-  const chain = readChain(new Fields(fields.value('chain'), '/chain', CHAIN_MEMBERS, mistakes));
+  const chain = readChain(fields.fields('chain', CHAIN_MEMBERS));
   const validators = readValidators(fields, 'validators');
   const operators = readOperators(fields, validators);
   const frame: RegistryFrame = {

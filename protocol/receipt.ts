@@ -127,7 +127,7 @@ export function readCertificate(value: JsonValue | undefined, pointer: string, m
 export function parseReceipt(value: JsonValue): Receipt {
   const mistakes = new Mistakes();
   const fields = new Fields(value, '', MEMBERS, mistakes);
-  const inclusion = new Fields(fields.value('inclusion'), fields.at('inclusion'), INCLUSION_MEMBERS, mistakes);
+  const inclusion = fields.fields('inclusion', INCLUSION_MEMBERS);
   const receipt: Receipt = {
     version: fields.count('version', 1, 1) as 1,
     chain_id: fields.hex('chain_id'),

@@ -32,18 +32,32 @@ export class Fields {
   readonly object: JsonObject;
   readonly #isObject: boolean;
 
-  /** `members`: all names that may stand here; any other is a mistake. */
-  constructor(value: JsonValue | undefined, pointer: string, members: readonly string[], mistakes: Mistakes) {
+  /**
+   * `members`: all names that may stand here; any other is a mistake. `reported`: that there is no object was said before, so that
+   * nothing within it is said again.
+   */
+  constructor(
+    value: JsonValue | undefined,
+    pointer: string,
+    members: readonly string[],
+    mistakes: Mistakes,
+    reported = false,
+  ) {
     this.pointer = pointer;
     this.mistakes = mistakes;
     this.#isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
     this.object = this.#isObject ? (value as JsonObject) : {};
-    if (!this.#isObject) mistakes.add(pointer, describe(value), `an object with ${members.join(', ')}`);
+    if (!this.#isObject && !reported) mistakes.add(pointer, describe(value), `an object with ${members.join(', ')}`);
     for (const name of Object.keys(this.object)) {
       if (!members.includes(name)) {
         mistakes.add(pointer + token(name), 'an unknown member', `only ${members.join(', ')}`);
       }
     }
+  }
+
+  /** The object under `name`. */
+  fields(name: string, members: readonly string[]): Fields {
+    return new Fields(this.value(name), this.at(name), members, this.mistakes, !this.#isObject);
   }
 
   has(name: string): boolean {

@@ -118,14 +118,14 @@ export function parseValidatorSet(value: JsonValue): ValidatorSet {
 }
 
 /** A list of validators under `name`: 1 to 128, every node id and every key once, every key a proper Ed25519 point. */
-export function readValidators(fields: Fields, name: string): Validator[] {
+export function readValidators(fields: Fields, name: string, screened?: ReadonlySet<string>): Validator[] {
   const nodeIds = new Set<string>();
   const publicKeys = new Set<string>();
   const read = (item: Fields): Validator => {
     const nodeId = item.identifier('node_id');
     if (nodeIds.has(nodeId)) item.wrong('node_id', 'every node id once');
     nodeIds.add(nodeId);
-    return { nodeId, publicKey: readPublicKey(item, publicKeys) };
+    return { nodeId, publicKey: readPublicKey(item, publicKeys, screened) };
   };
   return fields.objects(name, VALIDATOR_MEMBERS, read, 1, MAX_VALIDATORS);
 }
@@ -147,13 +147,17 @@ export function readPublicKey(fields: Fields, seen: Set<string>, screened?: Read
 
 function readEpochs(fields: Fields, current: number, validators: readonly Validator[]): Epoch[] {
   let previous = -1;
+  // Epochs mostly repeat the same keys; a wrong one was reported where it stood first.
+  const screened = new Set(validators.map(({ publicKey }) => publicKey.toString('hex')));
   const read = (item: Fields): Epoch => {
     const epoch = item.count('epoch');
     if (epoch <= previous) item.wrong('epoch', `ascending epochs, so more than ${previous}`);
     previous = epoch;
+    const set = readValidators(item, 'set', screened);
+    for (const { publicKey } of set) screened.add(publicKey.toString('hex'));
     return {
       epoch,
-      set: readValidators(item, 'set'),
+      set,
       fromHeight: item.count('from_height', 1),
       handover: readHandover(item),
     };
@@ -168,7 +172,7 @@ function readEpochs(fields: Fields, current: number, validators: readonly Valida
 
 function readHandover(item: Fields): Handover | null {
   if (item.value('handover') === null) return null;
-  const handover = new Fields(item.value('handover'), item.at('handover'), HANDOVER_MEMBERS, item.mistakes);
+  const handover = item.fields('handover', HANDOVER_MEMBERS);
   return {
     reason: handover.text('reason', REASON, '1 to 200 printable ASCII characters'),
     lastTrustedHeight: handover.count('last_trusted_height'),

@@ -12,9 +12,9 @@
  * 4. R is none of the 14 encodings of small order;
  * 5. R equals, byte for byte, the encoding of S·B − h·A with h = SHA-512(R ‖ A ‖ M) mod L. So R is canonical too.
  *
- * Mixed-order A passes 3 and can hold for one in eight messages at most more than an honest key: keys.ts refuses such
- * keys at registration. libsodium's main branch has turned to the cofactored equation; a release with it must not be
- * taken for one back end alone, nor without a new protocol version: speccheck vectors 4 and 5 would change.
+ * A mixed-order A passes 3, so keys.ts refuses such keys at registration. libsodium's main branch has turned to the
+ * cofactored equation: a release with it must not reach one back end alone, nor any node without a new protocol
+ * version. Speccheck vectors 4 and 5 in the test tell the two equations apart.
  */
 export interface Ed25519 {
   readonly backend: Ed25519Backend;

@@ -40,7 +40,10 @@ export interface Position {
   readonly index: number;
 }
 
-/** What the ledger index keeps of a finalized (issuer, id), for ever as far as apply() is concerned. */
+/**
+ * What the ledger index keeps of a finalized (issuer, id). An entry may go only when the horizon refuses the submission anyway; a PCS
+ * signs no time and would get a fresh one, so its entry stays.
+ */
 export interface IndexEntry extends Position {
   readonly digest: Buffer;
   readonly body: Buffer;

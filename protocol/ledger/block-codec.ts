@@ -81,15 +81,27 @@ function sizeOf(block: StoredBlock, texts: readonly string[]): number {
 
 /**
  * Throws BlockCodecError for anything encodeBlock did not write, a single changed bit included. The `raw` of the entries are views of
- * `bytes`: whoever reuses that memory must copy first.
+ * `bytes`: whoever reuses that memory must copy first. From a peer the result is well-formed, but what it says is for blockFault and
+ * the certificate's check to judge.
  */
 export function decodeBlock(bytes: Uint8Array): StoredBlock {
   const reader = new Reader(checkedContent(bytes));
+  try {
+    const block = readBlock(reader);
+    reader.finish();
+    return block;
+  } catch (error) {
+    if (error instanceof BlockCodecError) throw error;
+    throw new BlockCodecError('the checksum holds, but the content is no block', { cause: error });
+  }
+}
+
+function readBlock(reader: Reader): StoredBlock {
   const hash = reader.hex();
-  const header = parseHeader(JSON.parse(reader.text()));
-  const certificate = parseCertificate(JSON.parse(reader.text()));
+  const header = parseHeader(reader.json());
+  const certificate = parseCertificate(reader.json());
   const chain: Header[] = [];
-  for (let count = reader.u16(); count > 0; count -= 1) chain.push(parseHeader(JSON.parse(reader.text())));
+  for (let count = reader.u16(); count > 0; count -= 1) chain.push(parseHeader(reader.json()));
   const table: string[] = [];
   for (let count = reader.u32(); count > 0; count -= 1) table.push(reader.text());
   const origins = new Map<number, Origin>();
@@ -141,14 +153,20 @@ function parseOrigin(text: string): Origin {
   };
 }
 
+function textAt(table: readonly string[], place: number): string {
+  const text = table[place];
+  if (text === undefined) throw new BlockCodecError(`place ${place} in a table of ${table.length}`);
+  return text;
+}
+
 function readEntry(reader: Reader, table: readonly string[], origins: Map<number, Origin>): StoredEntry {
   const place = reader.u32();
   let origin = origins.get(place);
   if (origin === undefined) {
-    origin = parseOrigin(table[place] as string);
+    origin = parseOrigin(textAt(table, place));
     origins.set(place, origin);
   }
-  const outcome = table[reader.u32()] as string;
+  const outcome = textAt(table, reader.u32());
   const flags = reader.u8();
   const id = reader.ascii();
   const digest = reader.hex();
@@ -163,7 +181,7 @@ function readAttested(reader: Reader, table: readonly string[], { issuer, key }:
   return {
     issuer,
     keyId: key.keyId,
-    nodeId: table[reader.u32()] as string,
+    nodeId: textAt(table, reader.u32()),
     timeMs: reader.f64(),
     signature: reader.bytes(SIGNATURE_BYTES),
   };
@@ -249,45 +267,58 @@ class Reader {
     this.#buffer = buffer;
   }
 
+  /** Moves on by `length` bytes and answers where they begin. */
+  #take(length: number): number {
+    const start = this.#at;
+    if (start + length > this.#buffer.length) throw new BlockCodecError('the content ends within a field');
+    this.#at = start + length;
+    return start;
+  }
+
+  finish(): void {
+    const rest = this.#buffer.length - this.#at;
+    if (rest > 0) throw new BlockCodecError(`${rest} bytes after the last entry`);
+  }
+
   u8(): number {
-    this.#at += 1;
-    return this.#buffer.readUInt8(this.#at - 1);
+    return this.#buffer.readUInt8(this.#take(1));
   }
 
   u16(): number {
-    this.#at += 2;
-    return this.#buffer.readUInt16BE(this.#at - 2);
+    return this.#buffer.readUInt16BE(this.#take(2));
   }
 
   u32(): number {
-    this.#at += 4;
-    return this.#buffer.readUInt32BE(this.#at - 4);
+    return this.#buffer.readUInt32BE(this.#take(4));
   }
 
   f64(): number {
-    this.#at += 8;
-    return this.#buffer.readDoubleBE(this.#at - 8);
+    return this.#buffer.readDoubleBE(this.#take(8));
   }
 
   bytes(length: number): Buffer {
-    this.#at += length;
-    return this.#buffer.subarray(this.#at - length, this.#at);
+    const start = this.#take(length);
+    return this.#buffer.subarray(start, start + length);
   }
 
   hex(): string {
-    this.#at += HASH_BYTES;
-    return this.#buffer.toString('hex', this.#at - HASH_BYTES, this.#at);
+    const start = this.#take(HASH_BYTES);
+    return this.#buffer.toString('hex', start, start + HASH_BYTES);
   }
 
   ascii(): string {
     const length = this.u8();
-    this.#at += length;
-    return this.#buffer.toString('latin1', this.#at - length, this.#at);
+    const start = this.#take(length);
+    return this.#buffer.toString('latin1', start, start + length);
   }
 
   text(): string {
     const length = this.u32();
-    this.#at += length;
-    return this.#buffer.toString('utf8', this.#at - length, this.#at);
+    const start = this.#take(length);
+    return this.#buffer.toString('utf8', start, start + length);
+  }
+
+  json(): JsonValue {
+    return JSON.parse(this.text()) as JsonValue;
   }
 }

@@ -124,9 +124,11 @@ function entryFault(stored: StoredEntry): string | null {
   } catch (error) {
     return `body cannot be read: ${error instanceof Error ? error.message : String(error)}`;
   }
-  const { digest, id, kind } = entry.prepared;
+  const { digest, id, issuer, kind } = entry.prepared;
   if (digest.toString('hex') !== stored.digest) return `signed bytes have digest ${digest.toString('hex')}`;
   if (id !== stored.id || kind !== stored.kind) return `body is ${kind} ${id}, stored as ${stored.kind} ${stored.id}`;
+  if (!isPcsBody(entry.prepared) && issuer !== stored.issuer)
+    return `body is of ${issuer}, stored as of ${stored.issuer}`;
   return null;
 }
 
