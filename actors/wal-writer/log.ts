@@ -208,7 +208,7 @@ export class Log {
       for (; next < sorted.length && sorted[next]! < end; next += 1) here.add(sorted[next]!);
       walkRecords(batch.payload, batch.count, (type, from, to, index) => {
         const lsn = batch.firstLsn + index;
-        if (here.has(lsn)) found.set(lsn, { type, data: Uint8Array.prototype.slice.call(batch.payload, from, to) });
+        if (here.has(lsn)) found.set(lsn, { type, data: new Uint8Array(batch.payload.subarray(from, to)) });
       });
     }
     return found;

@@ -20,6 +20,7 @@ import {
 import { type Log, type LogOptions, openLog } from './log.js';
 import { type LogVerdict, rewriteTail, stateOf } from './recovery.js';
 import { type Damage, scanLog } from './scan.js';
+import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment.js';
 
 export interface RepairOptions extends Omit<LogOptions, 'create' | 'epoch'> {
   /** Give up what cannot be read, and start a new epoch. Without it only a torn end is set aside. */
@@ -61,13 +62,15 @@ export async function repairLog(options: RepairOptions): Promise<RepairReport> {
 
   const keptIn = join(directory, `broken-${new Date(options.nowMs).toISOString().replace(/[:.]/g, '-')}`);
   const reason = before.damage!.reason;
+  const epoch =
+    1 + Math.max(scan.epoch, ...scan.listing.segments.map(({ name }) => epochIn(files, join(directory, name))));
   guarded(() => {
     const text = Buffer.from(`${before.damage!.segment} at offset ${before.damage!.offset}: ${reason}\n`);
     writeFileDurably(files, join(directory, MARK), (fd) => writeAll(files, fd, text, text.length, 0));
     ensureDirectory(files, keptIn);
-    if (scan.damage?.state === 'corrupt') cut(options, files, scan.damage, keptIn);
+    if (scan.damage !== null) cut(options, files, scan.damage, keptIn);
   });
-  const newEpoch = await beginEpoch(options, reason);
+  const newEpoch = await beginEpoch(options, epoch, reason);
   guarded(() => takeMarksAway(files, directory, keptIn));
   return { ...report, result: 'repaired', newEpoch, keptIn };
 }
@@ -87,17 +90,31 @@ function cut(options: RepairOptions, files: Files, damage: Damage, keptIn: strin
   rewriteTail({ files, directory, identity, segmentBytes, random, epoch: 0, create: false }, rest);
 }
 
-/** The record that voids what came after: written while the mark still keeps the log in doubt. */
-async function beginEpoch(options: RepairOptions, reason: string): Promise<NonNullable<RepairReport['newEpoch']>> {
-  const { log } = openLog({ ...options, create: true });
+/**
+ * The record that voids what came after, written while the mark still keeps the log in doubt. The header of its segment
+ * names the epoch too: should the record be lost one day, the epoch is still not begun a second time.
+ */
+async function beginEpoch(
+  options: RepairOptions,
+  epoch: number,
+  reason: string,
+): Promise<NonNullable<RepairReport['newEpoch']>> {
+  const { log } = openLog({ ...options, epoch, create: true });
   try {
     const lastTrustedHeight = options.lastTrustedHeight(log);
-    const epoch = log.epoch + 1;
     log.append([{ type: RecordType.epoch, data: encodeEpoch({ epoch, lastTrustedHeight, reason }) }]);
     return { epoch, lastTrustedHeight };
   } finally {
     await log.close();
   }
+}
+
+/** Of a segment on either side of the damage; 0 when its header cannot be read. */
+function epochIn(files: Files, path: string): number {
+  const block = Buffer.alloc(SEGMENT_HEADER_BYTES);
+  const read = withFile(files, path, 'r', (fd) => readOrZeros(files, fd, block, block.length, 0));
+  const found = decodeSegmentHeader(block.subarray(0, read));
+  return found.ok ? found.header.epoch : 0;
 }
 
 function takeMarksAway(files: Files, directory: string, keptIn: string): void {

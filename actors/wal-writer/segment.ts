@@ -97,10 +97,10 @@ export function sealOf(header: Pick<SegmentHeader, 'mask' | 'salt'>): Seal {
   return { mask, saltLow: salt.readUInt32LE(0), saltHigh: salt.readUInt32LE(4) };
 }
 
-export function encodeSegmentHeader(header: SegmentHeader): Buffer {
+export function encodeSegmentHeader(header: SegmentHeader, version: number = FORMAT_VERSION): Buffer {
   const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
   bytes.set(MAGIC, 0);
-  bytes.writeUInt32LE(FORMAT_VERSION, 8);
+  bytes.writeUInt32LE(version, 8);
   bytes.writeUInt32LE(header.sizeBytes, 12);
   bytes.set(header.chainId, 16);
   bytes.set(header.publicKey, 48);
@@ -135,7 +135,7 @@ export function decodeSegmentHeader(
   if (version !== FORMAT_VERSION) {
     return { ok: false, fault: 'version', reason: `format version ${version}; this release reads ${FORMAT_VERSION}` };
   }
-  const part = (from: number, length: number) => Uint8Array.prototype.slice.call(bytes, from, from + length);
+  const part = (from: number, length: number) => new Uint8Array(bytes.subarray(from, from + length));
   return {
     ok: true,
     header: {
