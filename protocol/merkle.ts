@@ -14,6 +14,8 @@ export interface Tree {
   readonly size: number;
   /** 32 bytes; SHA-256 of the empty string for a tree without leaves. */
   readonly root: Buffer;
+  /** All levels, leaves first, root last, 32 bytes a node: what `restoreTree` takes on the other side of a thread. */
+  readonly nodes: Uint8Array;
   /** Inclusion path of leaf `index` (0-based), lowercase hex, from the leaf's sibling up to the root's child. RangeError outside the tree. */
   path(index: number): string[];
 }
@@ -55,6 +57,12 @@ export function buildTree(leaves: readonly Uint8Array[]): Tree {
     }
   }
   return new FlatTree(nodes, sizes);
+}
+
+/** A tree from its `nodes` and its number of leaves. */
+export function restoreTree(nodes: Uint8Array, size: number): Tree {
+  const buffer = Buffer.from(nodes.buffer, nodes.byteOffset, nodes.byteLength);
+  return new FlatTree(buffer, size === 0 ? [] : levelSizes(size));
 }
 
 /**
@@ -102,13 +110,13 @@ function levelSizes(leafCount: number): number[] {
 class FlatTree implements Tree {
   readonly size: number;
   readonly root: Buffer;
-  readonly #nodes: Buffer;
+  readonly nodes: Buffer;
   readonly #sizes: readonly number[];
 
   constructor(nodes: Buffer, sizes: readonly number[]) {
     this.size = sizes[0] ?? 0;
     this.root = nodes.subarray(nodes.length - HASH_BYTES);
-    this.#nodes = nodes;
+    this.nodes = nodes;
     this.#sizes = sizes;
   }
 
@@ -123,7 +131,7 @@ class FlatTree implements Tree {
       const sibling = node ^ 1;
       if (sibling < size) {
         const at = (start + sibling) * HASH_BYTES;
-        path.push(this.#nodes.toString('hex', at, at + HASH_BYTES));
+        path.push(this.nodes.toString('hex', at, at + HASH_BYTES));
       }
       node >>>= 1;
       start += size;

@@ -98,6 +98,11 @@ export interface ActorContext<L, Config> {
   readonly vitals: Vitals;
   /** Publishes a fact to the main thread under this actor's name; facts feed readiness, /metrics labels and files. */
   report(name: string, value: ReportValue): void;
+  /**
+   * Marks the buffers in an ask's reply to be moved to the caller instead of copied; returns `reply`. Each must be a
+   * buffer of its own (packBytes makes one), never a pooled Buffer's.
+   */
+  transferring<T extends object>(reply: T, transfer: readonly TransferListItem[]): T;
   /** Ends the whole process with `exitCode` (sysexits): for what no restart heals, such as a failed fsync. */
   fatal(exitCode: number, reason: string): void;
 }

@@ -1,0 +1,77 @@
+// Time as the kernel takes it: the system's clock, and one that a test moves by hand. Called by the supervisor, the
+// links and every actor through its context; nothing else of the kernel may read the time or set a timer.
+import type { Clock, Timer } from './contract.js';
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  setTimer(delayMs, run) {
+    const handle = setTimeout(run, delayMs);
+    return { cancel: () => clearTimeout(handle) };
+  },
+};
+
+interface Due {
+  readonly atMs: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+/** A clock that stands still until `advance`. Timers due at the same moment run in the order they were set. */
+export class ManualClock implements Clock {
+  #nowMs: number;
+  readonly #startMs: number;
+  #order = 0;
+  #due: Due[] = [];
+
+  constructor(startMs = 0) {
+    this.#startMs = startMs;
+    this.#nowMs = startMs;
+  }
+
+  now(): number {
+    return this.#nowMs;
+  }
+
+  monotonic(): number {
+    return this.#nowMs - this.#startMs;
+  }
+
+  setTimer(delayMs: number, run: () => void): Timer {
+    const due = { atMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, run };
+    this.#due.push(due);
+    return {
+      cancel: () => {
+        this.#due = this.#due.filter((other) => other !== due);
+      },
+    };
+  }
+
+  /** How long until the next timer, or null without one. */
+  nextTimerMs(): number | null {
+    const next = this.#next();
+    return next === undefined ? null : next.atMs - this.#nowMs;
+  }
+
+  /** Moves time on and runs what becomes due, each at its own moment, including timers set on the way. */
+  advance(durationMs: number): void {
+    const untilMs = this.#nowMs + durationMs;
+    for (let next = this.#next(); next !== undefined && next.atMs <= untilMs; next = this.#next()) {
+      const current = next;
+      this.#due = this.#due.filter((other) => other !== current);
+      this.#nowMs = Math.max(this.#nowMs, current.atMs);
+      current.run();
+    }
+    this.#nowMs = untilMs;
+  }
+
+  #next(): Due | undefined {
+    let first: Due | undefined;
+    for (const due of this.#due) {
+      if (first === undefined || due.atMs < first.atMs || (due.atMs === first.atMs && due.order < first.order)) {
+        first = due;
+      }
+    }
+    return first;
+  }
+}

@@ -1,0 +1,93 @@
+// Incarnations as worker threads. Called by the supervisor through host.ts. It must attach its listeners before
+// anything else can happen: a Worker without an 'error' listener takes the process down.
+import { MessageChannel, MessagePort, type TransferListItem, Worker } from 'node:worker_threads';
+import type { Clock } from './contract.js';
+import { ComlinkControl } from './control.js';
+import type { Host, HostError, HostEvents, Hosted } from './host.js';
+import type { Boot, DataPort, NoticeToActor, NoticeToSupervisor } from './wire.js';
+import { ActorError, describe } from './wire-error.js';
+
+export interface ThreadHostOptions {
+  readonly clock: Clock;
+  /** The threads' environment: only what is listed here reaches them. Default: nothing. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+const ENTRY = new URL('./entry.js', import.meta.url);
+
+/** What entry.ts finds in workerData. */
+export interface ThreadBoot {
+  readonly boot: Boot;
+  readonly control: MessagePort;
+}
+
+export function threadHost(options: ThreadHostOptions): Host {
+  return {
+    channel() {
+      const { port1, port2 } = new MessageChannel();
+      return { caller: port1, receiver: port2 };
+    },
+    spawn(boot, events) {
+      try {
+        return spawn(boot, events, options);
+      } catch (thrown) {
+        return stillborn(thrown, events);
+      }
+    },
+  };
+}
+
+/** A thread that could not even be made, such as for a configuration that cannot be cloned: told as any other exit. */
+function stillborn(thrown: unknown, events: HostEvents): Hosted {
+  setImmediate(() => {
+    events.error(errorOf(thrown));
+    events.exit(1);
+  });
+  const refusal = new ActorError('start_failed', describe(thrown));
+  return { control: { closed: true, call: () => Promise.reject(refusal), close() {} }, post() {}, terminate() {} };
+}
+
+function spawn(boot: Boot, events: HostEvents, options: ThreadHostOptions): Hosted {
+  const { port1: ours, port2: theirs } = new MessageChannel();
+  const data: ThreadBoot = { boot, control: theirs };
+  const worker = new Worker(ENTRY, {
+    workerData: data,
+    transferList: [theirs, ...boot.connected.map(({ port }) => movable(port))],
+    // Neither flags nor environment are inherited: --inspect-brk, preloads and secrets stay on the main thread.
+    execArgv: [],
+    env: { ...options.env },
+    name: boot.id,
+    resourceLimits: { maxOldGenerationSizeMb: boot.memoryMb },
+  });
+  worker.on('error', (thrown) => events.error(errorOf(thrown)));
+  worker.on('messageerror', (thrown) => events.error(errorOf(thrown)));
+  worker.on('message', (notice) => events.notice(notice as NoticeToSupervisor));
+  worker.on('exit', (exitCode) => events.exit(exitCode));
+  return {
+    control: new ComlinkControl(ours, options.clock),
+    post: (notice) => worker.postMessage(notice, transferOf(notice)),
+    terminate() {
+      // Its promise says no more than 'exit', and may never settle.
+      worker.terminate().catch((thrown) => events.error(errorOf(thrown)));
+    },
+  };
+}
+
+function transferOf(notice: NoticeToActor): TransferListItem[] {
+  return notice.kind === 'down' ? [] : [movable(notice.port)];
+}
+
+function movable(port: DataPort): MessagePort {
+  if (!(port instanceof MessagePort)) throw new TypeError('the thread host can only move its own ports');
+  return port;
+}
+
+function errorOf(thrown: unknown): HostError {
+  if (!(thrown instanceof Error)) return { message: describe(thrown), stack: null, code: null };
+  const code = (thrown as { code?: unknown }).code;
+  return {
+    message: `${thrown.name}: ${thrown.message}`,
+    stack: thrown.stack ?? null,
+    code: typeof code === 'string' ? code : null,
+  };
+}

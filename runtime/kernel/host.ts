@@ -1,0 +1,32 @@
+// Where incarnations live: the seam between the supervisor's decisions and real threads. Implemented by host-thread.ts;
+// anything that keeps these promises can stand in for it. It must never decide about restarts.
+import type { Control } from './control.js';
+import type { Boot, DataPort, NoticeToActor, NoticeToSupervisor } from './wire.js';
+
+export interface HostError {
+  readonly message: string;
+  readonly stack: string | null;
+  readonly code: string | null;
+}
+
+/** What a host tells about one incarnation. `exit` comes exactly once and last; `error` only annotates it. */
+export interface HostEvents {
+  notice(notice: NoticeToSupervisor): void;
+  error(error: HostError): void;
+  exit(exitCode: number): void;
+}
+
+export interface Hosted {
+  readonly control: Control;
+  /** One-way and in order. To a dead incarnation: nothing happens. */
+  post(notice: NoticeToActor): void;
+  /** Asks for the end; `exit` tells when it came, which may be never while the incarnation is in native code. */
+  terminate(): void;
+}
+
+export interface Host {
+  /** Two ends of a new data port. */
+  channel(): { readonly caller: DataPort; readonly receiver: DataPort };
+  /** A new incarnation; the ports inside `boot` move into it. A failure to start is an `exit`, never a throw. */
+  spawn(boot: Boot, events: HostEvents): Hosted;
+}

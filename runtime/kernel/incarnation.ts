@@ -1,0 +1,238 @@
+// One life of one actor, seen from the supervisor: spawned, ready, fenced, ended, exited. Called by the supervisor
+// alone. It must never be reused, and never terminates a thread whose gate is busy.
+import type { ActorSpec, Clock } from './contract.js';
+import type { ControlName, ControlReply, ControlSurface } from './control.js';
+import type { Host, HostError, Hosted } from './host.js';
+import { createVitals, VitalsView } from './vitals.js';
+import type { ActorLogOptions, LinkEnd, NoticeToActor, NoticeToSupervisor, Ready } from './wire.js';
+import { ActorError } from './wire-error.js';
+
+/** A gated write that lasts longer than this will not end. */
+export const GATE_LIMIT_MS = 2_000;
+/** A terminated thread must be gone after this, unless it declares a native section. */
+export const EXIT_LIMIT_MS = 10_000;
+/** The same inside a declared native section, such as an fdatasync on a stalled disk. */
+export const NATIVE_EXIT_LIMIT_MS = 60_000;
+/** Between the end of a dying thread's ports and its exit. */
+const PORT_BEFORE_EXIT_MS = 1_000;
+
+export type ExitReason =
+  /** An uncaught error. */
+  | 'crashed'
+  | 'out_of_memory'
+  /** process.exit, or nothing left to do: an actor never ends by itself. */
+  | 'exited'
+  | 'start_failed'
+  | 'start_timeout'
+  /** kill(): asked for by an operator or a drill. */
+  | 'killed'
+  /** Stopped in order: shutdown, or taken along in a restart. */
+  | 'stopped';
+
+export interface Exit {
+  readonly reason: ExitReason;
+  readonly detail: string;
+  readonly stack: string | null;
+  readonly exitCode: number;
+  readonly incarnation: number;
+  /** Wall clock. */
+  readonly atMs: number;
+}
+
+export interface IncarnationOptions {
+  readonly spec: Pick<ActorSpec, 'id' | 'module' | 'gated' | 'heartbeatMs' | 'memoryMb' | 'startTimeoutMs'>;
+  readonly number: number;
+  readonly config: unknown;
+  readonly links: readonly { readonly peer: string; readonly outcomeUnknownOnDeath: boolean }[];
+  readonly connected: readonly LinkEnd[];
+  readonly log: ActorLogOptions;
+  readonly host: Host;
+  readonly clock: Clock;
+  readonly onNotice: (notice: NoticeToSupervisor) => void;
+  /** Called once, before terminate and at the latest at the exit: nothing of this incarnation counts any more. */
+  readonly onFence: () => void;
+  readonly onExit: (exit: Exit) => void;
+  /** The thread cannot be ended. */
+  readonly onStuck: (detail: string) => void;
+}
+
+export class Incarnation {
+  readonly number: number;
+  /** What the living actor has in force; changed when it commits another one. */
+  config: unknown;
+  readonly vitals: VitalsView;
+  readonly exited: Promise<Exit>;
+  readonly #options: IncarnationOptions;
+  readonly #hosted: Hosted;
+  readonly #resolveExited: (exit: Exit) => void;
+  #ready: Ready | null = null;
+  #fenced = false;
+  #exit: Exit | null = null;
+  #error: HostError | null = null;
+  #end: { readonly reason: ExitReason; readonly detail: string; readonly stack: string | null } | null = null;
+
+  constructor(options: IncarnationOptions) {
+    const { spec, number, host } = options;
+    this.#options = options;
+    this.number = number;
+    this.config = options.config;
+    const vitals = createVitals();
+    this.vitals = new VitalsView(vitals);
+    let resolveExited: (exit: Exit) => void = () => {};
+    this.exited = new Promise((resolve) => {
+      resolveExited = resolve;
+    });
+    this.#resolveExited = resolveExited;
+    this.#hosted = host.spawn(
+      {
+        id: spec.id,
+        incarnation: number,
+        module: spec.module.href,
+        config: options.config,
+        heartbeatMs: spec.heartbeatMs,
+        memoryMb: spec.memoryMb,
+        vitals,
+        log: options.log,
+        links: options.links,
+        connected: options.connected,
+      },
+      {
+        // A fenced incarnation's facts count no more, but what it saw of the disk still does: a failed fsync that is
+        // told late must end the process all the same.
+        notice: (notice) => {
+          if (!this.#fenced || notice.kind === 'fatal') options.onNotice(notice);
+        },
+        error: (error) => {
+          this.#error ??= error;
+        },
+        exit: (exitCode) => this.#onExit(exitCode),
+      },
+    );
+  }
+
+  /** Set once init returned. */
+  get ready(): Ready | null {
+    return this.#ready;
+  }
+
+  get fenced(): boolean {
+    return this.#fenced;
+  }
+
+  /** Runs the actor's init. Rejects when it threw, timed out, or the thread ended; the caller then calls `end`. */
+  async init(): Promise<Ready> {
+    let ready: Ready;
+    try {
+      ready = await this.call('init', [], this.#options.spec.startTimeoutMs);
+    } catch (thrown) {
+      // The port's end comes before the exit, which knows more: an error, an exit code.
+      if (this.#hosted.control.closed) await this.#exitWithin(PORT_BEFORE_EXIT_MS);
+      throw thrown;
+    }
+    if (this.#fenced) throw new ActorError('start_failed', 'ended while it started');
+    this.#ready = ready;
+    return ready;
+  }
+
+  call<K extends ControlName>(
+    name: K,
+    args: Parameters<ControlSurface[K]>,
+    deadlineMs: number,
+  ): Promise<ControlReply<K>> {
+    return this.#hosted.control.call(name, args, deadlineMs);
+  }
+
+  post(notice: NoticeToActor): void {
+    if (this.#exit === null) this.#hosted.post(notice);
+  }
+
+  /** Fences, closes the gate, terminates. Resolves when the thread is gone, or is known not to go. */
+  async end(reason: ExitReason, detail: string, stack: string | null = null): Promise<void> {
+    this.#end ??= { reason, detail, stack };
+    this.#fence();
+    if (this.#exit !== null) return;
+    const { spec, clock } = this.#options;
+    if (spec.gated === true && !(await this.vitals.closeGate(clock, GATE_LIMIT_MS))) {
+      this.#options.onStuck(`"${spec.id}" is in a gated write that has not ended within ${GATE_LIMIT_MS} ms`);
+      return;
+    }
+    if (this.#exit !== null) return;
+    this.#hosted.terminate();
+    await this.#gone();
+  }
+
+  async #exitWithin(limitMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = this.#options.clock.setTimer(limitMs, resolve);
+      void this.exited.then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
+  async #gone(): Promise<void> {
+    const { spec, clock } = this.#options;
+    const sinceMs = clock.monotonic();
+    await new Promise<void>((resolve) => {
+      const watch = (): void => {
+        const native = this.vitals.native();
+        const limitMs = native === null ? EXIT_LIMIT_MS : NATIVE_EXIT_LIMIT_MS;
+        const leftMs = limitMs - (clock.monotonic() - sinceMs);
+        if (leftMs > 0) {
+          timer = clock.setTimer(Math.min(leftMs, EXIT_LIMIT_MS), watch);
+          return;
+        }
+        const where = native === null ? '' : `, in ${native.kind} for ${Math.round(native.forMs)} ms`;
+        this.#options.onStuck(`the thread of "${spec.id}" did not end within ${limitMs} ms${where}`);
+        resolve();
+      };
+      let timer = clock.setTimer(EXIT_LIMIT_MS, watch);
+      void this.exited.then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
+  #fence(): void {
+    if (this.#fenced) return;
+    this.#fenced = true;
+    this.#hosted.control.close(new ActorError('start_failed', `"${this.#options.spec.id}" was ended`));
+    this.#options.onFence();
+  }
+
+  /** The exit decides; an error that came before it only says why. */
+  #onExit(exitCode: number): void {
+    if (this.#exit !== null) return;
+    const wasReady = this.#ready !== null;
+    this.#exit = {
+      ...this.#cause(exitCode, wasReady),
+      exitCode,
+      incarnation: this.number,
+      atMs: this.#options.clock.now(),
+    };
+    this.#fence();
+    this.#resolveExited(this.#exit);
+    this.#options.onExit(this.#exit);
+  }
+
+  #cause(exitCode: number, wasReady: boolean): Pick<Exit, 'reason' | 'detail' | 'stack'> {
+    if (this.#end !== null) return this.#end;
+    const error = this.#error;
+    const stack = error?.stack ?? null;
+    if (error?.code === 'ERR_WORKER_OUT_OF_MEMORY') {
+      const detail = `reached its memory limit of ${this.#options.spec.memoryMb} MB`;
+      return { reason: 'out_of_memory', detail, stack };
+    }
+    const detail = error?.message ?? exitWithoutError(exitCode);
+    if (!wasReady) return { reason: 'start_failed', detail, stack };
+    return { reason: error === null ? 'exited' : 'crashed', detail, stack };
+  }
+}
+
+function exitWithoutError(exitCode: number): string {
+  if (exitCode === 13) return 'its module waits for something that never comes (top-level await)';
+  if (exitCode === 0) return 'the thread ended by itself without being asked';
+  return `the thread ended itself with exit code ${exitCode}`;
+}

@@ -1,0 +1,513 @@
+// The supervisor: starts the tree in order, brings back what dies, stops in reverse. Called by the composition root on
+// the main thread. It carries no submission, decides by the pure functions of order.ts and restart.ts, and must never
+// start an actor before the exit of its predecessor.
+import type { Logger } from 'pino';
+import { Registry } from 'prom-client';
+import type { Clock, ContractShape, Link, ReportValue, Timer } from './contract.js';
+import { type Exit, Incarnation } from './incarnation.js';
+import { PortLink } from './link.js';
+import { affected, type Level, startOrder, treeProblems } from './order.js';
+import { Reconfiguration } from './reconfiguration.js';
+import {
+  type Action,
+  afterDeath,
+  afterUptime,
+  atAttempt,
+  type History,
+  NO_HISTORY,
+  type RestartSettings,
+  restartDefaults,
+  type Spent,
+  spend,
+} from './restart.js';
+import { type Seat, seatOf, subject } from './seat.js';
+import { type SupervisorMetrics, supervisorMetrics } from './supervisor-metrics.js';
+import type {
+  ActorEvent,
+  ActorMetrics,
+  ActorStatus,
+  Supervisor,
+  SupervisorEvent,
+  SupervisorOptions,
+} from './supervisor-types.js';
+import { Switchboard } from './switchboard.js';
+import type { NoticeToSupervisor } from './wire.js';
+import { ActorError, describe } from './wire-error.js';
+
+export const EXIT_BUDGET_SPENT = 70;
+export const EXIT_STUCK_THREAD = 71;
+/** A scrape waits this long for one actor, then takes what it last said. */
+export const SCRAPE_DEADLINE_MS = 100;
+export const INSPECT_DEADLINE_MS = 1_000;
+/** How the main thread is named as a caller; no actor can have this id. */
+const MAIN_CALLER = '(main)';
+
+type Mode = 'idle' | 'running' | 'stopping' | 'halted';
+
+export function supervise<Config>(options: SupervisorOptions<Config>): Supervisor<Config> {
+  const problems = treeProblems(options.tree);
+  if (problems.length > 0) throw new Error(`the supervision tree cannot be run: ${problems.join('; ')}`);
+  return new TreeSupervisor(options);
+}
+
+class TreeSupervisor<Config> implements Supervisor<Config> {
+  readonly #options: SupervisorOptions<Config>;
+  readonly #log: Logger;
+  readonly #clock: Clock;
+  /** In start order. */
+  readonly #seats: ReadonlyMap<string, Seat<Config>>;
+  readonly #switchboard: Switchboard;
+  readonly #metrics: SupervisorMetrics;
+  readonly #reconfiguration: Reconfiguration<Config>;
+  readonly #spent = new Map<string, Spent>();
+  readonly #listeners = new Set<(event: SupervisorEvent) => void>();
+  readonly #waiters = new Set<{ done: () => boolean; resolve: () => void; reject: (error: ActorError) => void }>();
+  readonly #ownLinks = new Map<string, PortLink<ContractShape>>();
+  #config: Config;
+  #mode: Mode = 'idle';
+  #stopped: Promise<void> | null = null;
+
+  constructor(options: SupervisorOptions<Config>) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#clock = options.clock;
+    this.#config = options.config;
+    const specs = startOrder(options.tree);
+    this.#seats = new Map(specs.map((spec) => [spec.id, seatOf(options.tree, spec)]));
+    this.#switchboard = new Switchboard(options.host, new Map(specs.map((spec) => [spec.id, spec.links])));
+    this.#metrics = supervisorMetrics(options.registry ?? new Registry(), [...this.#seats.keys()], {
+      state: (id) => this.#seat(id).state,
+      depth: (id) => this.#switchboard.depth(id),
+    });
+    this.#switchboard.spawned(MAIN_CALLER, {
+      ready: null,
+      post: (notice) => {
+        if (notice.kind === 'link') this.#ownLinks.get(notice.peer)?.connect(notice);
+        else if (notice.kind === 'down') this.#ownLinks.get(notice.peer)?.disconnect();
+      },
+    });
+    this.#reconfiguration = new Reconfiguration(this.#seats, (id) => this.restart(id));
+  }
+
+  async start(): Promise<void> {
+    if (this.#mode !== 'idle') throw new Error('a supervisor starts once');
+    this.#mode = 'running';
+    for (const seat of this.#seats.values()) seat.state = 'waiting';
+    this.#evaluate();
+    await this.#until(() => [...this.#seats.values()].every(({ state }) => state === 'up' || state === 'circuit_open'));
+  }
+
+  stop(): Promise<void> {
+    if (this.#mode === 'halted') return Promise.resolve();
+    this.#stopped ??= this.#stopAll();
+    return this.#stopped;
+  }
+
+  async halt(limitMs: number): Promise<boolean> {
+    this.#freeze('halted');
+    const living = [...this.#seats.values()].flatMap(({ current }) => current ?? []);
+    let timer: Timer | null = null;
+    const limit = new Promise<boolean>((resolve) => {
+      timer = this.#clock.setTimer(limitMs, () => resolve(false));
+    });
+    for (const incarnation of living) void incarnation.end('stopped', 'the process ends');
+    const joined = Promise.all(living.map((incarnation) => incarnation.exited)).then(() => true);
+    const gone = await Promise.race([joined, limit]);
+    (timer as Timer | null)?.cancel();
+    return gone;
+  }
+
+  status(): ActorStatus[] {
+    const nowMs = this.#clock.monotonic();
+    return [...this.#seats.values()].map((seat) => {
+      const waits = seat.state === 'backoff' || seat.state === 'circuit_open';
+      return {
+        id: seat.spec.id,
+        path: seat.levels.map(({ group }) => group.id).reverse(),
+        state: seat.state,
+        incarnation: seat.incarnations,
+        restarts: Math.max(0, seat.incarnations - 1),
+        policy: this.#settings(seat).policy,
+        failures: seat.history.failures,
+        breaker: atAttempt(seat.history, nowMs).breaker.phase,
+        upForMs: seat.state === 'up' ? nowMs - seat.upSinceMs : null,
+        startsInMs: waits ? Math.max(0, seat.dueAtMs - nowMs) : null,
+        mailboxDepth: this.#switchboard.depth(seat.spec.id),
+        lastExit: seat.lastExit,
+      };
+    });
+  }
+
+  async restart(id: string): Promise<void> {
+    const seat = this.#seat(id);
+    this.#mustRun();
+    this.#log.info({ ...subject(seat), reason: 'restart asked for' }, 'actor restart decided');
+    const before = seat.incarnations;
+    void this.#recover(seat, seat.levels[0]!, 0, 'restarted');
+    await this.#until(() => seat.state === 'up' && seat.incarnations > before);
+  }
+
+  async kill(id: string): Promise<void> {
+    const seat = this.#seat(id);
+    this.#mustRun();
+    await seat.current?.end('killed', 'kill asked for');
+  }
+
+  reset(id: string): void {
+    const seat = this.#seat(id);
+    this.#setHistory(seat, NO_HISTORY, 'reset asked for');
+    if (seat.state === 'backoff' || seat.state === 'circuit_open') {
+      seat.state = 'waiting';
+      this.#setDue(seat, 0);
+      this.#evaluate();
+    }
+  }
+
+  async prepare(config: Config): Promise<void> {
+    this.#mustRun();
+    await this.#reconfiguration.prepare(config);
+  }
+
+  async commit(): Promise<void> {
+    this.#mustRun();
+    await this.#reconfiguration.commit((config) => {
+      this.#config = config;
+    });
+  }
+
+  async abort(): Promise<void> {
+    await this.#reconfiguration.abort();
+  }
+
+  metrics(): Promise<ActorMetrics[]> {
+    return Promise.all(
+      [...this.#seats.values()].map(async (seat) => {
+        const incarnation = seat.state === 'up' ? seat.current : null;
+        let stale = incarnation === null;
+        try {
+          const snapshot = await incarnation?.call('metrics', [], SCRAPE_DEADLINE_MS);
+          if (snapshot !== undefined && seat.current === incarnation) seat.counters.seen(snapshot);
+        } catch {
+          stale = true;
+        }
+        return { actor: seat.spec.id, stale, metrics: seat.counters.total() };
+      }),
+    );
+  }
+
+  reports(): ReadonlyMap<string, ReadonlyMap<string, ReportValue>> {
+    return new Map([...this.#seats.values()].map(({ spec, reports }) => [spec.id, reports]));
+  }
+
+  async inspect(id: string): Promise<object> {
+    const seat = this.#seat(id);
+    if (seat.state !== 'up' || seat.current === null) throw new ActorError('peer_down', `"${id}" is ${seat.state}`);
+    return seat.current.call('inspect', [], INSPECT_DEADLINE_MS);
+  }
+
+  link<C extends ContractShape>(id: string): Link<C> {
+    const { spec } = this.#seat(id);
+    let link = this.#ownLinks.get(id);
+    if (link === undefined) {
+      link = new PortLink<ContractShape>(id, this.#clock, spec.outcomeUnknownOnDeath === true);
+      this.#ownLinks.set(id, link);
+      this.#switchboard.add(MAIN_CALLER, id);
+    }
+    return link as unknown as Link<C>;
+  }
+
+  on(_event: 'event', listener: (event: SupervisorEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async #stopAll(): Promise<void> {
+    this.#freeze('stopping');
+    const reverse = [...this.#seats.values()].reverse();
+    for (const seat of reverse) {
+      if (seat.state !== 'up' || seat.current === null) continue;
+      try {
+        await seat.current.call('drain', [], seat.spec.shutdownMs);
+      } catch (thrown) {
+        this.#log.warn({ ...subject(seat), reason: describe(thrown) }, 'actor did not drain');
+      }
+    }
+    for (const seat of reverse) await this.#stopSeat(seat);
+  }
+
+  /** Starts whoever may start now. Everything that changes a seat ends here. */
+  #evaluate(): void {
+    if (this.#mode !== 'running') return;
+    const nowMs = this.#clock.monotonic();
+    for (const seat of this.#seats.values()) {
+      const { state, needs } = seat;
+      if (state !== 'waiting' && state !== 'backoff' && state !== 'circuit_open') continue;
+      if (seat.held > 0 || seat.current !== null || seat.dueAtMs > nowMs) continue;
+      if (!this.#seatsOf(needs.up).every((other) => other.state === 'up')) continue;
+      if (!this.#seatsOf(needs.attempted).every((other) => other.attempted)) continue;
+      this.#launch(seat);
+    }
+    this.#settleWaiters();
+  }
+
+  #launch(seat: Seat<Config>): void {
+    const { spec } = seat;
+    seat.state = 'starting';
+    seat.incarnations += 1;
+    this.#setHistory(seat, atAttempt(seat.history, this.#clock.monotonic()), 'its time has come');
+    if (seat.cause !== null) this.#metrics.restarted(spec.id, seat.cause);
+    const incarnation = new Incarnation({
+      spec,
+      number: seat.incarnations,
+      config: spec.configure(this.#config),
+      links: spec.links.map((peer) => ({
+        peer,
+        outcomeUnknownOnDeath: this.#seat(peer).spec.outcomeUnknownOnDeath === true,
+      })),
+      connected: this.#switchboard.prepare(spec.id),
+      log: this.#options.actorLogOptions,
+      host: this.#options.host,
+      clock: this.#clock,
+      onNotice: (notice) => this.#onNotice(seat, notice),
+      onFence: () => {
+        if (seat.state === 'up') seat.state = 'stopping';
+        this.#switchboard.fenced(spec.id, incarnation);
+      },
+      onExit: (exit) => this.#onExit(seat, exit),
+      onStuck: (detail) => this.#fatal(EXIT_STUCK_THREAD, detail),
+    });
+    seat.current = incarnation;
+    this.#switchboard.spawned(spec.id, incarnation);
+    this.#emit(seat, { kind: 'starting' });
+    incarnation.init().then(
+      ({ heapLimitMb }) => {
+        if (!incarnation.fenced) this.#onReady(seat, heapLimitMb);
+      },
+      (thrown) => {
+        const timedOut = thrown instanceof ActorError && thrown.code === 'deadline';
+        const stack = thrown instanceof Error && typeof thrown.cause === 'string' ? thrown.cause : null;
+        // When the thread ended by itself its exit is already on the way and says more.
+        if (!incarnation.fenced)
+          void incarnation.end(timedOut ? 'start_timeout' : 'start_failed', describe(thrown), stack);
+      },
+    );
+  }
+
+  #onReady(seat: Seat<Config>, heapLimitMb: number): void {
+    const { spec } = seat;
+    seat.state = 'up';
+    seat.attempted = true;
+    seat.upSinceMs = this.#clock.monotonic();
+    if (seat.cause !== null) this.#metrics.action('restart', 'success');
+    seat.cause = null;
+    this.#switchboard.ready(spec.id);
+    // --max-old-space-size on the command line silently overrides every thread's limit.
+    if (heapLimitMb > spec.memoryMb * 2 + 64) {
+      const limits = { memory_mb: spec.memoryMb, heap_limit_mb: Math.round(heapLimitMb) };
+      this.#log.warn({ ...subject(seat), ...limits }, 'memory limit of the actor is not in force');
+    }
+    this.#log.info(subject(seat), 'actor up');
+    this.#emit(seat, { kind: 'up' });
+    this.#watchSuccess(seat);
+    this.#evaluate();
+  }
+
+  /** Each full span of uptime is one success; a half-open breaker needs several. */
+  #watchSuccess(seat: Seat<Config>): void {
+    const settings = this.#settings(seat);
+    seat.successTimer = this.#clock.setTimer(settings.successAfterMs, () => {
+      this.#setHistory(seat, afterUptime(settings, seat.history, this.#clock.monotonic()), 'stayed up');
+      if (seat.history.breaker.phase === 'half-open') this.#watchSuccess(seat);
+    });
+  }
+
+  #onNotice(seat: Seat<Config>, notice: NoticeToSupervisor): void {
+    if (notice.kind === 'fatal') {
+      this.#fatal(notice.exitCode, `${seat.spec.id}: ${notice.reason}`);
+      return;
+    }
+    seat.reports.set(notice.name, notice.value);
+    this.#emit(seat, { kind: 'report', name: notice.name, value: notice.value });
+  }
+
+  #onExit(seat: Seat<Config>, exit: Exit): void {
+    const wasUp = seat.state === 'up' || seat.state === 'stopping';
+    seat.current = null;
+    seat.lastExit = exit;
+    seat.attempted = true;
+    seat.successTimer?.cancel();
+    seat.successTimer = null;
+    seat.counters.retire();
+    seat.reports.clear();
+    const { reason, detail, exitCode, stack } = exit;
+    const facts = { ...subject(seat), reason, detail, exit_code: exitCode, ...(stack === null ? {} : { stack }) };
+    if (reason === 'stopped') this.#log.info(facts, 'actor exited');
+    else this.#log.error(facts, 'actor exited');
+    this.#emit(seat, { kind: 'exit', reason, detail, exitCode });
+    const asked = seat.stopping !== null || reason === 'killed';
+    if (!wasUp && !asked && seat.cause !== null) this.#metrics.action('restart', 'failure');
+    if (this.#mode !== 'running') seat.state = 'stopped';
+    else if (seat.stopping !== null) seat.state = 'waiting';
+    else this.#decide(seat, exit);
+    this.#evaluate();
+    this.#settleWaiters();
+  }
+
+  /** An end that nobody planned: what the actor's policy and the budgets above it make of it. */
+  #decide(seat: Seat<Config>, exit: Exit): void {
+    if (exit.reason === 'killed') {
+      this.#announce(seat, exit.reason, 'restart', 0);
+      void this.#recover(seat, seat.levels[0]!, 0, exit.reason);
+      return;
+    }
+    const nowMs = this.#clock.monotonic();
+    const decision = afterDeath(this.#settings(seat), seat.history, nowMs, this.#options.random());
+    this.#setHistory(seat, decision.history, exit.reason);
+    const level = decision.spendsBudget ? this.#spend(seat, nowMs) : seat.levels[0]!;
+    if (level === null) {
+      const last = `${seat.spec.id} ${exit.reason}: ${exit.detail}`;
+      this.#fatal(EXIT_BUDGET_SPENT, `the restart budget is spent; last: ${last}`);
+      return;
+    }
+    this.#announce(seat, exit.reason, decision.action, decision.delayMs);
+    void this.#recover(seat, level, decision.delayMs, exit.reason);
+    if (decision.action !== 'restart') seat.state = decision.action;
+  }
+
+  /** The innermost level whose budget allows this restart; null when not even the root's does. */
+  #spend(seat: Seat<Config>, nowMs: number): Level<Config> | null {
+    for (const level of seat.levels) {
+      const { id, budget } = level.group;
+      const { spent, over } = spend(this.#spent.get(id) ?? [], budget, nowMs);
+      this.#spent.set(id, over ? [] : spent);
+      if (!over) return level;
+      const facts = { ...subject(seat), group: id, intensity: budget.intensity, period_ms: budget.periodMs };
+      this.#log.error(facts, 'group gave up: its restart budget is spent');
+      this.#emit(seat, { kind: 'gave-up', group: id });
+    }
+    return null;
+  }
+
+  #announce(seat: Seat<Config>, reason: string, action: Action, delayMs: number): void {
+    const { failures, breaker } = seat.history;
+    const facts = { ...subject(seat), reason, action, delay_ms: Math.round(delayMs), failures, breaker: breaker.phase };
+    this.#log.warn(facts, 'actor restart decided');
+    this.#emit(seat, { kind: 'restart', action, delayMs });
+    if (action === 'restart') return;
+    this.#metrics.action(action, 'success');
+    this.#metrics.backedOff(delayMs);
+  }
+
+  /**
+   * Stops whom the level's strategy takes along with `dead`, in reverse order, and lets all start again in order after
+   * `delayMs`. One that already waits for a later moment of its own keeps it.
+   */
+  async #recover(dead: Seat<Config>, level: Level<Config>, delayMs: number, cause: string): Promise<void> {
+    const seats = this.#seatsOf(affected(level));
+    const taken = seats.filter((seat) => seat === dead || seat.current !== null);
+    for (const seat of seats) seat.held += 1;
+    for (const seat of taken) {
+      seat.cause = seat === dead ? cause : 'neighbour';
+      if (seat.current === null) seat.state = 'waiting';
+      this.#setDue(seat, delayMs);
+    }
+    for (const seat of [...seats].reverse()) await this.#stopSeat(seat);
+    for (const seat of seats) seat.held -= 1;
+    // Those that went down together come up in order again.
+    if (taken.length > 1) for (const seat of taken) seat.attempted = false;
+    this.#evaluate();
+  }
+
+  #stopSeat(seat: Seat<Config>): Promise<void> {
+    const { current } = seat;
+    if (current === null) return Promise.resolve();
+    seat.stopping ??= this.#endInOrder(seat, current).finally(() => {
+      seat.stopping = null;
+    });
+    return seat.stopping;
+  }
+
+  /** Asks the actor to stop, within its time; then ends the thread, which by then holds nothing any more. */
+  async #endInOrder(seat: Seat<Config>, current: Incarnation): Promise<void> {
+    if (seat.state !== 'up') return current.end('stopped', 'ended while it started');
+    seat.state = 'stopping';
+    let detail = 'stopped in order';
+    try {
+      seat.counters.seen(await current.call('stop', [], seat.spec.shutdownMs));
+    } catch (thrown) {
+      detail = `did not stop in order: ${describe(thrown)}`;
+    }
+    await current.end('stopped', detail);
+  }
+
+  #setDue(seat: Seat<Config>, delayMs: number): void {
+    seat.dueTimer?.cancel();
+    seat.dueTimer = null;
+    seat.dueAtMs = this.#clock.monotonic() + delayMs;
+    if (delayMs > 0) seat.dueTimer = this.#clock.setTimer(delayMs, () => this.#evaluate());
+  }
+
+  #setHistory(seat: Seat<Config>, history: History, reason: string): void {
+    const before = seat.history.breaker.phase;
+    seat.history = history;
+    if (before === history.breaker.phase) return;
+    this.#log.warn({ ...subject(seat), reason, from: before, to: history.breaker.phase }, 'actor breaker changed');
+    this.#emit(seat, { kind: 'breaker', from: before, to: history.breaker.phase });
+  }
+
+  #fatal(exitCode: number, reason: string): void {
+    if (this.#mode === 'halted') return;
+    this.#log.fatal({ exit_code: exitCode, reason }, 'the supervisor gives up');
+    this.#freeze('halted');
+    this.#options.onFatal(exitCode, reason);
+  }
+
+  /** No start from here on. */
+  #freeze(mode: 'stopping' | 'halted'): void {
+    this.#mode = mode;
+    for (const seat of this.#seats.values()) {
+      seat.dueTimer?.cancel();
+      seat.successTimer?.cancel();
+      if (seat.current === null) seat.state = 'stopped';
+    }
+    for (const waiter of this.#waiters) waiter.reject(new ActorError('stopped', `the supervisor is ${mode}`));
+    this.#waiters.clear();
+  }
+
+  #until(done: () => boolean): Promise<void> {
+    if (done()) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#waiters.add({ done, resolve, reject }));
+  }
+
+  #settleWaiters(): void {
+    for (const waiter of this.#waiters) {
+      if (!waiter.done()) continue;
+      this.#waiters.delete(waiter);
+      waiter.resolve();
+    }
+  }
+
+  #mustRun(): void {
+    if (this.#mode !== 'running') throw new ActorError('stopped', `the supervisor is ${this.#mode}`);
+  }
+
+  #settings(seat: Seat<Config>): RestartSettings {
+    return this.#options.restartSettings?.(this.#config, seat.spec) ?? restartDefaults(seat.spec.restart);
+  }
+
+  #seat(id: string): Seat<Config> {
+    const seat = this.#seats.get(id);
+    if (seat !== undefined) return seat;
+    const known = [...this.#seats.keys()].join(', ');
+    throw new ActorError('unknown_actor', `no actor "${id}"; there are: ${known}`, { actor: id });
+  }
+
+  #seatsOf(ids: readonly string[]): Seat<Config>[] {
+    return ids.map((id) => this.#seat(id));
+  }
+
+  #emit(seat: Seat<Config>, fields: ActorEvent): void {
+    const event = { ...fields, atMs: this.#clock.now(), actor: seat.spec.id, incarnation: seat.incarnations };
+    for (const listener of this.#listeners) listener(event);
+  }
+}
