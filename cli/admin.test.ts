@@ -2,33 +2,28 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { dataDirectoryOf, fakeNode, type Heard, NOW_MS, type Reply, removeDirectory, run } from './testkit.js';
+import { dataDirectoryOf, fakeNode, type Heard, type Reply, removeDirectory, run } from './testkit.js';
 
 const ACTORS = [
-  {
-    id: 'wal-writer',
-    state: 'running',
-    incarnation: 1,
-    restarts: 0,
-    breaker: 'closed',
-    mailbox: 0,
-    since: NOW_MS - 5_000,
-  },
+  { id: 'wal-writer', state: 'up', incarnation: 1, restarts: 0, breaker: 'closed', upForMs: 5_000, mailboxDepth: 0 },
   {
     id: 'dedup',
     state: 'backoff',
     incarnation: 3,
     restarts: 2,
     breaker: 'open',
-    mailbox: 7,
-    since: '2026-11-20T09:00:00Z',
+    upForMs: null,
+    startsInMs: 12_000,
+    mailboxDepth: 7,
+    lastExit: { reason: 'error', detail: 'boom' },
   },
 ];
 const NODE = { node_id: 'node_a', chain_id: 'ab', height: 12, mode: 'development' };
 
 function healthy({ url }: Heard): Reply {
   if (url === '/v1/status') return { status: 200, body: NODE };
-  if (url === '/readyz') return { status: 200, body: { status: 'pass', checks: { log: [{ status: 'pass' }] } } };
+  if (url === '/readyz')
+    return { status: 200, body: { status: 'pass', checks: [{ name: 'log', ok: true, detail: '' }] } };
   return { status: 200, body: { actors: ACTORS } };
 }
 
@@ -38,8 +33,8 @@ test('OP-1: status shows identity, ledger, readiness and actors', async (t) => {
   t.is(human.code, 0, human.err);
   t.regex(human.out, /^ready\n/);
   t.regex(human.out, / height +12\n/);
-  t.regex(human.out, / dedup +backoff +3 +2 +open +7 +3 h ago\n/);
-  t.regex(human.out, / wal-writer +running +1 +0 +closed +0 +5 s ago\n/);
+  t.regex(human.out, / dedup +backoff +starts in 12 s +3 +2 +open +7 +error\n/);
+  t.regex(human.out, / wal-writer +up +5\.0 s +1 +0 +closed +0 +-\n/);
   const json = await run(['status', '--data-dir', directory, '--json']);
   t.deepEqual(JSON.parse(json.out), {
     api: node.url,
@@ -56,16 +51,17 @@ test('OP-1: status shows identity, ledger, readiness and actors', async (t) => {
 });
 
 test('a node that is not ready: the failing checks, and exit 69', async (t) => {
-  const checks = {
-    log: [{ status: 'fail', output: 'quarantined: run "quorate wal repair"' }],
-    quorum: { status: 'fail' },
-  };
+  const checks = [
+    { name: 'store', ok: true, detail: 'height 3' },
+    { name: 'wal-writer:log', ok: false, detail: 'quarantined: run "quorate wal repair"' },
+    { name: 'quorum', ok: false, detail: '' },
+  ];
   const { directory } = await setUp(t, (request) =>
     request.url === '/readyz' ? { status: 503, body: { status: 'fail', checks } } : healthy(request),
   );
   const { code, out } = await run(['status', '--data-dir', directory]);
   t.is(code, 69);
-  t.regex(out, /^not ready\n {2}log: quarantined: run "quorate wal repair"\n {2}quorum\n/);
+  t.regex(out, /^not ready\n {2}wal-writer:log: quarantined: run "quorate wal repair"\n {2}quorum\n/);
 });
 
 test('without the admin token the rest of the status is still shown', async (t) => {
@@ -93,7 +89,7 @@ test('no node: exit 69 and what to do, as JSON too', async (t) => {
 test('actors list: a table, or the rows as the node gave them', async (t) => {
   const { directory } = await setUp(t, healthy);
   const human = await run(['actors', 'list', '--data-dir', directory]);
-  t.regex(human.out, /^id +state +incarnation +restarts +breaker +mailbox +since\nwal-writer /);
+  t.regex(human.out, /^actor +state +since +incarnation +restarts +breaker +mailbox +last exit\nwal-writer /);
   const json = await run(['actors', 'list', '--data-dir', directory, '--json']);
   t.deepEqual(JSON.parse(json.out), { actors: ACTORS });
   const odd = await setUp(t, () => ({ status: 200, body: { actors: [{ name: 'x' }] } }));
@@ -129,7 +125,7 @@ test('a refused token: exit 77, and the token is shown nowhere', async (t) => {
 
 test('CF-3: reload says what came of it', async (t) => {
   const stories: [Reply, number, RegExp][] = [
-    [{ status: 200, body: { result: 'ok', errors: [] } }, 0, /^applied\n$/],
+    [{ status: 200, body: { result: 'ok', errors: [], changed: ['log.level'] } }, 0, /^applied: log\.level\n$/],
     [{ status: 200, body: { result: 'unchanged', errors: [] } }, 0, /^nothing differs/],
     [
       { status: 200, body: { result: 'error', errors: ['a.yaml:3:1: x: found 1', { at: 2 }] } },
@@ -137,7 +133,6 @@ test('CF-3: reload says what came of it', async (t) => {
       /found 1\n.*\{"at":2\}\n.*refused, the running/,
     ],
     [{ status: 422, body: { result: 'error', errors: ['no'] } }, 78, /quorate reload: no\n/],
-    [{ status: 409, body: { title: 'A reload is running' } }, 78, /A reload is running/],
   ];
   for (const [reply, exit, expected] of stories) {
     const { node, directory } = await setUp(t, () => reply);

@@ -14,6 +14,7 @@ import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { openLog } from '../actors/wal-writer/log.js';
 import { BATCH_HEADER_BYTES, readBatchHeader, SEGMENT_HEADER_BYTES } from '../actors/wal-writer/segment.js';
+import { loadClients } from '../config/clients.js';
 import { lockDataDirectory } from '../config/data-lock.js';
 import type { Certificate } from '../protocol/consensus/certificate.js';
 import { encodeJournal } from '../protocol/consensus/journal.js';
@@ -54,55 +55,31 @@ test('init makes key, genesis and signed log; run again it changes nothing', asy
 
 test('init takes an interrupted run up again, and refuses what it cannot finish', async (t) => {
   const directory = directoryOf(t);
-  const facts = JSON.parse((await run(['init', '--data-dir', directory, '--json'])).out);
-  const genesis = join(directory, 'genesis.json');
-  const text = readFileSync(genesis);
-  rmSync(genesis);
-  writeFileSync(`${genesis}.new`, text);
-  const resumed = JSON.parse((await run(['init', '--data-dir', directory, '--json'])).out);
-  t.deepEqual(resumed, facts);
-  t.false(existsSync(`${genesis}.new`));
+  const made = async () => JSON.parse((await run(['init', '--data-dir', directory, '--json'])).out);
+  const facts = await made();
+  const wal = join(directory, 'wal');
+  rmSync(wal, { recursive: true });
+  writeFileSync(join(directory, 'initialising'), '');
+  t.deepEqual(await made(), facts, 'stopped before the log');
+  writeFileSync(join(directory, 'initialising'), '');
+  t.deepEqual(await made(), facts, 'stopped after the log');
+  t.like(await made(), { created: false, chain_id: facts.chain_id });
 
-  rmSync(join(directory, 'wal'), { recursive: true });
+  rmSync(wal, { recursive: true });
   const lost = await run(['init', '--data-dir', directory]);
   t.is(lost.code, 65);
   t.regex(lost.err, /no log segments in /);
-
-  rmSync(genesis);
-  const renewed = JSON.parse((await run(['init', '--data-dir', directory, '--json'])).out);
-  t.is(renewed.node_id, facts.node_id);
+  t.false(existsSync(wal));
 
   const other = directoryOf(t);
   await run(['init', '--data-dir', other]);
+  const genesis = join(directory, 'genesis.json');
   writeFileSync(genesis, readFileSync(join(other, 'genesis.json')));
   const foreign = await run(['init', '--data-dir', directory]);
   t.is(foreign.code, 65);
   t.regex(foreign.err, /does not name the key of this node/);
   writeFileSync(genesis, '{"version":1}');
   t.is((await run(['init', '--data-dir', directory])).code, 78);
-});
-
-test('init registers clients and kinds of files; what is wrong in them is exit 78', async (t) => {
-  const directory = directoryOf(t);
-  const clients = join(directory, 'clients.yml');
-  const kinds = join(directory, 'kinds');
-  mkdirSync(kinds);
-  writeFileSync(
-    clients,
-    `clients:\n  - issuer: shop\n    keys:\n      - {key_id: a, alg: ed25519, public_key: "${CLIENT_KEY.public_key}"}\n`,
-  );
-  writeFileSync(join(kinds, 'order.json'), '{"type":"object","properties":{"total":{"type":"integer"}}}');
-  const data = join(directory, 'data');
-  const made = await run(['init', '--data-dir', data, '--clients', clients, '--kinds', kinds]);
-  t.is(made.code, 0, made.err);
-  const genesis = JSON.parse(readFileSync(join(data, 'genesis.json'), 'utf8'));
-  t.is(genesis.clients[0].issuer, 'shop');
-  t.is(genesis.kinds[0].kind, 'order');
-  writeFileSync(clients, 'clients: 7\n');
-  const refused = await run(['init', '--data-dir', join(directory, 'other'), '--clients', clients]);
-  t.is(refused.code, 78);
-  t.regex(refused.err, /clients\.yml/);
-  t.false(existsSync(join(directory, 'other', 'genesis.json')));
 });
 
 test('ID-1: keys init writes 0600 in 0700, keeps an existing key, takes one over, refuses open modes', async (t) => {
@@ -152,10 +129,10 @@ test('keys client writes a key file that submit takes, and lines that clients.ym
   t.false(made.out.includes(key.seed));
   const clients = join(directory, 'clients.yml');
   writeFileSync(clients, made.out.slice(made.out.indexOf('clients:')));
-  const init = await run(['init', '--data-dir', join(directory, 'data'), '--clients', clients]);
-  t.is(init.code, 0, init.err);
-  const genesis = JSON.parse(readFileSync(join(directory, 'data', 'genesis.json'), 'utf8'));
-  t.is(genesis.clients[0].keys[0].public_key, key.public_key);
+  const registered = loadClients(clients, { nodeId: 'node_a', hmacForm: 'direct', nowMs: 0 });
+  t.deepEqual(registered.clients, [
+    { issuer: 'shop', roles: ['submit'], keys: [{ key_id: 'shop', alg: 'ed25519', public_key: key.public_key }] },
+  ]);
   t.is((await run(['keys', 'client', 'shop', '--data-dir', directory])).code, 78, 'an existing key is not replaced');
   t.is((await run(['keys', 'client', '../x', '--data-dir', directory])).code, 64);
 });
