@@ -454,6 +454,15 @@ test('every exit and decision is logged with actor, incarnation, reason and exit
   t.like(decision, { actor: 'a', incarnation: 1, reason: 'crashed', action: 'backoff', delay_ms: 100, failures: 1 });
 });
 
+test('RT-9: a memory limit that a flag of the process overrides is told', async (t) => {
+  const host = new ScriptedHost();
+  host.heapLimitMb = 948;
+  const { supervisor, lines } = rig(group('root', 'one-for-one', [actor('a', { memoryMb: 256 })]), host);
+  await supervisor.start();
+  const warning = lines.find(({ msg }) => msg === 'memory limit of the actor is not in force');
+  t.like(warning, { level: 40, actor: 'a', memory_mb: 256, heap_limit_mb: 948 });
+});
+
 test('CF-3: one refusal and no actor commits; all accept and all commit', async (t) => {
   const { supervisor, host } = rig(group('root', 'one-for-one', [actor('a'), actor('b')]));
   await supervisor.start();
