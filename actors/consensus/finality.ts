@@ -7,6 +7,7 @@ import { indexKey } from '../../protocol/ledger/apply.js';
 import { storedBlock } from '../../protocol/ledger/block.js';
 import { encodeBlock } from '../../protocol/ledger/block-codec.js';
 import { registryText } from '../../protocol/registry.js';
+import type { FinalMarks } from '../dedup/contract.js';
 import type { FinalizedBlock } from '../ingress/contract.js';
 import type { FinalizedForStore } from '../store/contract.js';
 import type { ExecutedBlock } from './blocks.js';
@@ -14,7 +15,7 @@ import type { ExecutedBlock } from './blocks.js';
 export interface FinalMessages {
   readonly store: FinalizedForStore;
   readonly ingress: FinalizedBlock;
-  readonly dedup: { readonly height: number; readonly keys: readonly string[]; readonly contents: Uint8Array };
+  readonly dedup: FinalMarks;
 }
 
 /**

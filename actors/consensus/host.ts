@@ -14,7 +14,7 @@ import { packBytes } from '../../runtime/kernel/batch.js';
 import type { Clock, Links, ReportValue, Timer } from '../../runtime/kernel/contract.js';
 import type { DedupContract } from '../dedup/contract.js';
 import type { IngressContract } from '../ingress/contract.js';
-import type { FinalizedForStore, StoreContract } from '../store/contract.js';
+import type { StoreContract } from '../store/contract.js';
 import type { WalWriterContract } from '../wal-writer/contract.js';
 import { encodeBlockRecord } from './block-record.js';
 import type { Blocks, ExecutedBlock } from './blocks.js';
@@ -64,7 +64,7 @@ export class Host {
   #building: BuildEffect | null = null;
   #timer: Timer | null = null;
   /** Final blocks that wait for the next transaction of the store. */
-  #unwritten: FinalizedForStore[] = [];
+  #unwritten: FinalMessages[] = [];
   #writing = false;
   #lastNowMs = 0;
 
@@ -233,14 +233,13 @@ export class Host {
   #commit(effect: CommitEffect): void {
     for (const { block, messages } of finalize(this.#parts, effect)) {
       this.#parts.links.ingress.tell('finalized', messages.ingress);
-      this.#parts.links.dedup.tell('finalized', messages.dedup);
       this.#parts.metrics.blocks.inc();
       this.#parts.metrics.entries.inc(block.pooled.length);
       this.#parts.metrics.blockEntries.observe(block.pooled.length);
       if (block.startedAtMs !== null) {
         this.#parts.metrics.commitSeconds.observe((this.#parts.clock.monotonic() - block.startedAtMs) / 1000);
       }
-      this.#unwritten.push(messages.store);
+      this.#unwritten.push(messages);
     }
     this.#writeSoon();
     this.pendingChanged();
@@ -254,8 +253,11 @@ export class Host {
 
   /** One transaction of the store for everything that became final meanwhile. */
   async #write(): Promise<void> {
-    const blocks = this.#unwritten;
+    const final = this.#unwritten;
     this.#unwritten = [];
+    const blocks = final.map(({ store }) => store);
+    // Until this reaches dedup a repetition of these counts as in flight, and apply() finds it: late costs nothing.
+    this.#parts.links.dedup.tell('finalized', { blocks: final.map(({ dedup }) => dedup) });
     try {
       const { height } = await this.#parts.links.store.ask('apply', { blocks }, { deadlineMs: APPEND_DEADLINE_MS });
       this.#parts.committed.written(height);

@@ -15,6 +15,13 @@ export interface AdmitRequest {
   readonly contents: Uint8Array;
 }
 
+/** The entries of one final block: ids and contents, by index. */
+export interface FinalMarks {
+  readonly height: number;
+  readonly keys: readonly string[];
+  readonly contents: Uint8Array;
+}
+
 export interface AdmitReply {
   readonly verdicts: readonly AdmitVerdict[];
   readonly heights: readonly number[];
@@ -23,7 +30,7 @@ export interface AdmitReply {
 
 export type DedupContract = {
   tell: {
-    finalized: { readonly height: number; readonly keys: readonly string[]; readonly contents: Uint8Array };
+    finalized: { readonly blocks: readonly FinalMarks[] };
     /** These did not become final: their ids are free again. */
     release: { readonly keys: readonly string[] };
   };
@@ -34,7 +41,7 @@ export type DedupContract = {
 
 export const dedupPolicies: Policies<DedupContract> = {
   tell: {
-    finalized: { max: 256, reason: 'one a block; a lost one is found in the ledger index' },
+    finalized: { max: 256, reason: 'one a store transaction; a lost one is found in the ledger index' },
     release: { max: 256, reason: 'one a block; a lost mark ends with its lease' },
   },
   ask: {

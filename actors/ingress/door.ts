@@ -3,6 +3,7 @@
 // before the log has the body, and forgets nothing that the log has before it is final or refused.
 import type { Logger } from 'pino';
 import { SettledReason } from '../../protocol/wal-record.js';
+import { Batch } from '../../runtime/kernel/batch.js';
 import type { Clock, Links } from '../../runtime/kernel/contract.js';
 import type { ConsensusContract } from '../consensus/contract.js';
 import type { DedupContract } from '../dedup/contract.js';
@@ -18,7 +19,7 @@ import type { IngressMetrics } from './metrics.js';
 import { contentOf, packProposal, prepare } from './proposal.js';
 import type { Recorded } from './recorded.js';
 import { Replay } from './replay.js';
-import { bytesKey, keyBytes, ledgerKey, type Submission, type Waiter } from './submission.js';
+import { type Answer, bytesKey, keyBytes, ledgerKey, type Submission, type Waiter } from './submission.js';
 
 export type DoorLinks = {
   'wal-writer': WalWriterContract;
@@ -44,6 +45,8 @@ export interface DoorParts {
 /** Stages whose next step waits for another actor; a parked submission is taken up again when that actor is back. */
 type Parked = 'verify' | 'admit' | 'propose' | 'recorded';
 
+const VERIFIED_BATCH_MAX = 256;
+
 export class Door {
   readonly #parts: DoorParts;
   readonly #inbox: Inbox;
@@ -53,6 +56,8 @@ export class Door {
   /** LSNs that are being worked on: what a replay of the log must leave alone. */
   readonly #inHand = new Set<number>();
   readonly #waiting = new Map<Waiter, Submission>();
+  /** What several verification batches of one turn let through goes on together. */
+  readonly #verified: Batch<Submission>;
   readonly #parked: Record<Parked, Submission[]> = { verify: [], admit: [], propose: [], recorded: [] };
   readonly #settling = new Map<number, number[]>();
   #accepting = true;
@@ -63,6 +68,7 @@ export class Door {
       logged: (batch) => this.#logged(batch),
       failed: (batch, error) => this.#unlogged(batch, error),
     });
+    this.#verified = new Batch({ maxCount: VERIFIED_BATCH_MAX, flush: (batch) => this.#identify(batch) });
     this.#replay = new Replay(parts.links['wal-writer'], parts.log, {
       isInHand: (lsn) => this.#inHand.has(lsn),
       take: (batch) => this.#logged(batch),
@@ -184,7 +190,7 @@ export class Door {
         return;
       }
     }
-    this.#identify(valid);
+    for (const submission of valid) this.#verified.add(submission);
   }
 
   // --- stage 4: dedup ---
@@ -194,6 +200,11 @@ export class Door {
     for (const submission of valid) {
       submission.content = contentOf(submission.prepared!);
       if (!this.#mayUseIdempotencyKey(submission)) continue;
+      const recent = this.#parts.recorded.recent(submission.content);
+      if (recent !== null) {
+        this.#answerRecorded(submission, recent);
+        continue;
+      }
       const earlier = this.#pending.get(submission.content);
       if (earlier !== undefined && earlier !== submission) {
         this.#join(submission, earlier);
@@ -251,13 +262,17 @@ export class Door {
   }
 
   #replayRecorded(submission: Submission, height: number, index: number): void {
-    this.#parts.metrics.dedupHits.inc();
     const answer = this.#parts.recorded.answer(submission.content, height, index);
     if (answer === null) {
       submission.recordedAt = { height, index };
       this.#parked.recorded.push(submission);
       return;
     }
+    this.#answerRecorded(submission, answer);
+  }
+
+  #answerRecorded(submission: Submission, answer: Answer): void {
+    this.#parts.metrics.dedupHits.inc();
     const replayed = { ...answer, headers: { ...answer.headers, 'idempotent-replayed': 'true' } };
     for (const waiter of submission.waiters) this.#settle(waiter, replayed);
     this.#done(submission, SettledReason.joined);
@@ -370,7 +385,7 @@ export class Door {
     }
   }
 
-  #settle(waiter: Waiter, answer: Parameters<Waiter['settle']>[0]): void {
+  #settle(waiter: Waiter, answer: Answer): void {
     if (this.#waiting.delete(waiter)) waiter.settle(answer);
   }
 

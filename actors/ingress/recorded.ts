@@ -24,8 +24,9 @@ export class Recorded {
     if (digest !== content && !this.#cache.has(digest)) this.#cache.set(digest, answer);
   }
 
-  recent(digest: string): Answer | null {
-    return this.#cache.get(digest) ?? null;
+  /** By content or by digest. */
+  recent(name: string): Answer | null {
+    return this.#cache.get(name) ?? null;
   }
 
   /** Null while the block is final but not readable yet. */
