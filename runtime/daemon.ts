@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { Counter } from 'prom-client';
 import { tree } from '../actors/tree.js';
 import { initialised } from '../config/chain-files.js';
-import { type DataLock, DataDirectoryHeld, lockDataDirectory } from '../config/data-lock.js';
+import { DataDirectoryHeld, type DataLock, lockDataDirectory } from '../config/data-lock.js';
 import { ConfigError } from '../config/errors.js';
 import { helpText } from '../config/flags.js';
 import { SIGNING_KEY_VARIABLE } from '../config/key-files.js';
@@ -167,7 +167,7 @@ class Running {
     });
     this.#supervisor.on('event', (happened) => {
       if (happened.kind !== 'report' || happened.name !== 'listening') return;
-      node.apiPort = Number(happened.value.data?.['port'] ?? 0);
+      node.apiPort = Number(happened.value.data?.port ?? 0);
       node.mayCreateLog = false;
     });
   }
@@ -204,7 +204,7 @@ class Running {
     await this.#ops.listen({ host: address.host, port: address.port });
     const ops = url(this.#ops.server.address() as AddressInfo);
     const listening = this.#supervisor.reports().get('ingress')?.get('listening')?.data;
-    const host = String(listening?.['host'] ?? parseListen(node.settings.listen)!.host);
+    const host = String(listening?.host ?? parseListen(node.settings.listen)!.host);
     const api = url({ address: host, port: node.apiPort });
     const { nodeId, publicKey } = node.identity;
     writeEndpoints(node.places.run, { api, ops, peer: null, nodeId, publicKey });
@@ -236,18 +236,17 @@ class Running {
     if (this.#ending) return;
     this.#ending = true;
     if (forced !== undefined) {
-      const cut = this.#supervisor.status().filter(({ state }) => state !== 'stopped').map(({ id }) => id);
+      const cut = this.#supervisor
+        .status()
+        .filter(({ state }) => state !== 'stopped')
+        .map(({ id }) => id);
       event(this.#log, forced, { reason, cut });
     }
     await endProcess(this.#inForce.node.places.run, code, reason, this.#log, this.#supervisor);
   }
 }
 
-function restartSettings(
-  { settings }: NodeConfig,
-  id: ActorId,
-  policy: RestartSettings['policy'],
-): RestartSettings {
+function restartSettings({ settings }: NodeConfig, id: ActorId, policy: RestartSettings['policy']): RestartSettings {
   const { backoff, breaker, actors } = settings.supervision;
   return {
     policy: actors[id]?.restart ?? policy,

@@ -31,7 +31,9 @@ export function finalMessages(
   const keys = pooled.map(({ entry }) => indexKey(entry.issuer, entry.prepared.id));
   const digests = columns(pooled.map(({ entry }) => entry.prepared.digest));
   const bodies = columns(pooled.map(({ entry }) => entry.prepared.body));
-  const contents = columns(pooled.map(({ entry }) => (entry.prepared.alg === null ? entry.prepared.body : entry.prepared.digest)));
+  const contents = columns(
+    pooled.map(({ entry }) => (entry.prepared.alg === null ? entry.prepared.body : entry.prepared.digest)),
+  );
   const certificateJson = certificateToJson(context, certificate);
   const headers = chain.map(({ header }) => header);
   const stored = storedBlock(block.header, ref.hash, certificateJson, headers, result);
@@ -62,6 +64,6 @@ export function finalMessages(
 /** 32-byte hashes end to end, in a buffer that is theirs alone. */
 function columns(hashes: readonly Buffer[]): Uint8Array {
   const bytes = new Uint8Array(new ArrayBuffer(32 * hashes.length));
-  hashes.forEach((hash, index) => bytes.set(hash, 32 * index));
+  for (const [index, hash] of hashes.entries()) bytes.set(hash, 32 * index);
   return bytes;
 }

@@ -2,13 +2,11 @@
 // It never decides alone: the ledger index, read by apply(), is the authority on what happened before.
 import type { Policies } from '../../runtime/kernel/contract.js';
 
-export const ADMIT_NEW = 0;
-/** The same content is on its way: wait for its outcome. */
-export const ADMIT_IN_FLIGHT = 1;
-/** The same content is final at `heights[i]`, `indexes[i]`. */
-export const ADMIT_FINAL = 2;
-/** The id was used for other content. */
-export const ADMIT_CONFLICT = 3;
+/**
+ * in-flight: the same content is on its way, wait for its outcome. final: the same content stands at `heights[i]`,
+ * `indexes[i]`. conflict: the id was used for other content.
+ */
+export type AdmitVerdict = 'new' | 'in-flight' | 'final' | 'conflict';
 
 export interface AdmitRequest {
   /** `issuer \0 id` of each submission. */
@@ -18,7 +16,7 @@ export interface AdmitRequest {
 }
 
 export interface AdmitReply {
-  readonly verdicts: readonly number[];
+  readonly verdicts: readonly AdmitVerdict[];
   readonly heights: readonly number[];
   readonly indexes: readonly number[];
 }

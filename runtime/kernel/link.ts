@@ -72,7 +72,11 @@ export class PortLink<C extends ContractShape> implements Link<C> {
     const lane = channel.tells.get(name);
     if (lane === undefined) throw this.#unknown('tell', name);
     if (lane.out >= lane.max) return 'overloaded';
-    channel.port.postMessage([TELL, lane.index, payload], transfer);
+    try {
+      channel.port.postMessage([TELL, lane.index, payload], transfer);
+    } catch (thrown) {
+      throw this.#uncloneable(name, thrown);
+    }
     take(channel, lane);
     return 'ok';
   }
@@ -92,7 +96,7 @@ export class PortLink<C extends ContractShape> implements Link<C> {
     try {
       channel.port.postMessage([ASK, call, lane.index, request], options?.transfer);
     } catch (thrown) {
-      return Promise.reject(new ActorError('not_cloneable', `"${name}" to "${this.peer}": ${describe(thrown)}`));
+      return Promise.reject(this.#uncloneable(name, thrown));
     }
     take(channel, lane);
     const deadlineAtMs = this.#clock.monotonic() + (options?.deadlineMs ?? ASK_DEADLINE_MS);
@@ -194,6 +198,10 @@ export class PortLink<C extends ContractShape> implements Link<C> {
       pending.reject(new ActorError('deadline', detail, { peer: this.peer, name: pending.name }));
     }
     if (nextMs !== Number.POSITIVE_INFINITY) this.#armSweep(nextMs);
+  }
+
+  #uncloneable(name: string, thrown: unknown): ActorError {
+    return new ActorError('not_cloneable', `"${name}" to "${this.peer}": ${describe(thrown)}`, { name });
   }
 
   #unknown(form: 'ask' | 'tell', name: string): ActorError {
