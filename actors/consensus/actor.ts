@@ -1,0 +1,205 @@
+// Consensus: orders submissions into blocks, executes them, and makes them final. Called by ingress (propose). It owns
+// the node's vote: nothing else signs for consensus, and it signs nothing while the log is in doubt.
+import { readAttestation } from '../../protocol/attestation.js';
+import type { Context } from '../../protocol/consensus/context.js';
+import { quorum } from '../../protocol/consensus/quorum.js';
+import { createState } from '../../protocol/consensus/state.js';
+import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
+import { type Genesis, parseGenesis } from '../../protocol/genesis.js';
+import type { JsonObject } from '../../protocol/json.js';
+import type { Entry } from '../../protocol/ledger/apply.js';
+import { genesisTip, type Tip } from '../../protocol/ledger/header.js';
+import { restoreRegistry } from '../../protocol/registry.js';
+import { Mistakes } from '../../protocol/shape.js';
+import type { Prepared } from '../../protocol/submission.js';
+import { unpackBytes } from '../../runtime/kernel/batch.js';
+import type { ActorContext } from '../../runtime/kernel/contract.js';
+import { defineActor } from '../../runtime/kernel/define.js';
+import { LedgerReader } from '../ledger/reader.js';
+import { Blocks } from './blocks.js';
+import { Committed } from './committed.js';
+import { type ConsensusContract, consensusPolicies, type ProposeBatch } from './contract.js';
+import { type ConsensusLinks, Host } from './host.js';
+import { Mempool, type Pooled } from './mempool.js';
+import { createMetrics } from './metrics.js';
+import { replayLog } from './replay.js';
+import type { ConsensusConfig } from './spec.js';
+
+/** Δ0 and its cap (R8, DECISIONS 29). */
+const DELTA0_MS = 100;
+const DELTA_MAX_MS = 16 * DELTA0_MS;
+
+type ActorParts = ActorContext<ConsensusLinks, ConsensusConfig>;
+
+interface State {
+  readonly host: Host;
+  readonly mempool: Mempool;
+  readonly committed: Committed;
+  readonly reader: LedgerReader;
+  readonly quarantined: string | null;
+  readonly reports: NodeJS.Timeout;
+}
+
+/** How often the main thread learns the height: for state.json and status, not for anything that waits. */
+const REPORT_MS = 1_000;
+
+export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusConfig>({
+  policies: consensusPolicies,
+
+  async init(actor) {
+    const { config, links, clock, log } = actor;
+    const genesis = parseGenesis(JSON.parse(config.genesis) as JsonObject);
+    const condition = await links['wal-writer'].ask('condition', null);
+    const reader = LedgerReader.open(config.ledger);
+    const committed = readCommitted(genesis, reader);
+    const context = await createContext(genesis, config);
+    const { view, height, hash } = committed.tip;
+    const core = createState(context, {
+      finalized: { view, height, hash },
+      ...(condition.quarantine === null ? {} : { quarantined: condition.quarantine }),
+    });
+    const blocks = new Blocks(committed);
+    const mempool = new Mempool();
+    const shared = { context, core, nodeId: config.nodeId, links, committed, blocks, clock, log };
+    await replayLog(shared);
+    const metrics = createMetrics(
+      actor.registry,
+      {
+        height: () => committed.tip.height,
+        view: () => core.view,
+        mempool: () => mempool.size,
+        mempoolBytes: () => mempool.sizeBytes,
+      },
+      quorum(genesis.validators.length),
+    );
+    const host = new Host({ ...shared, mempool, metrics, report: (name, value) => actor.report(name, value) });
+    host.start();
+    reportChain(actor, committed, condition.quarantine);
+    let reported = committed.tip.height;
+    const reports = setInterval(() => {
+      if (committed.tip.height === reported || core.halted !== null) return;
+      reported = committed.tip.height;
+      reportChain(actor, committed, condition.quarantine);
+    }, REPORT_MS);
+    return { host, mempool, committed, reader, quarantined: condition.quarantine, reports };
+  },
+
+  tell: {},
+
+  ask: {
+    propose: (state, batch) => {
+      if (state.quarantined !== null) return { taken: 0 };
+      let taken = 0;
+      for (const pooled of unpack(batch)) {
+        if (!state.mempool.add(pooled)) break;
+        taken += 1;
+      }
+      state.host.pendingChanged();
+      return { taken };
+    },
+  },
+
+  async drain(state) {
+    while (!state.host.idle) await new Promise((resolve) => setTimeout(resolve, 5));
+  },
+
+  async stop(state) {
+    clearInterval(state.reports);
+    state.host.stop();
+    await state.reader.close();
+  },
+
+  inspect: (state) => ({
+    tip: state.committed.tip,
+    mempool: state.mempool.size,
+    unwritten: state.committed.unwritten.blocks,
+    quarantined: state.quarantined,
+  }),
+});
+
+function readCommitted(genesis: Genesis, reader: LedgerReader): Committed {
+  const head = reader.head;
+  const tip =
+    head === undefined
+      ? genesisTip(genesis.chainIdHex, genesis.validatorsHash, genesis.validators.length)
+      : (JSON.parse(head) as Tip);
+  const text = reader.registry;
+  const registry =
+    text === undefined ? genesis.registry : restoreRegistry(genesis.registry, JSON.parse(text) as JsonObject);
+  return new Committed(genesis.chain, tip, registry, reader);
+}
+
+async function createContext(genesis: Genesis, config: ConsensusConfig): Promise<Context> {
+  const ed25519 = await loadEd25519();
+  const { secretKey } = ed25519.keyPair(config.seed);
+  const self = genesis.validators.findIndex(({ nodeId }) => nodeId === config.nodeId);
+  return {
+    chainId: genesis.chainId,
+    epoch: 0,
+    self: self === -1 ? null : self,
+    validators: genesis.validators,
+    delta0Ms: DELTA0_MS,
+    deltaMaxMs: DELTA_MAX_MS,
+    sign: (bytes) => ed25519.sign(bytes, secretKey),
+    verify: (signature, bytes, publicKey) => ed25519.verify(signature, bytes, publicKey),
+  };
+}
+
+function reportChain(actor: ActorParts, committed: Committed, quarantine: string | null): void {
+  const { height, hash } = committed.tip;
+  actor.report('consensus', {
+    ok: quarantine === null,
+    ...(quarantine === null ? {} : { detail: `quarantined: ${quarantine}` }),
+    data: { height, hash },
+  });
+}
+
+/** The columns as entries. Payloads are parsed again only when a kind looks at them: ingress checked them already. */
+function* unpack(batch: ProposeBatch): Generator<Pooled> {
+  const digests = Buffer.from(batch.digests.buffer, batch.digests.byteOffset, batch.digests.byteLength);
+  const bodies = Buffer.from(batch.bodies.buffer, batch.bodies.byteOffset, batch.bodies.byteLength);
+  for (const [index, sent] of unpackBytes(batch.raws).entries()) {
+    // A copy: one long-lived body must not keep its whole batch in memory.
+    const raw = Buffer.from(sent);
+    const digest = digests.subarray(32 * index, 32 * index + 32);
+    const body = bodies.subarray(32 * index, 32 * index + 32);
+    const attestationText = batch.attestations[index]!;
+    const publicKey = batch.publicKeys[index]!;
+    const keyId = batch.keyIds[index]!;
+    const entry: Entry = {
+      prepared: preparedFrom(batch, index, raw, digest, body),
+      raw,
+      issuer: batch.issuers[index]!,
+      key:
+        publicKey === ''
+          ? { keyId, alg: 'hmac-sha256', publicKey: null }
+          : { keyId, alg: 'ed25519', publicKey: Buffer.from(publicKey, 'hex') },
+      attestation:
+        attestationText === '' ? null : readAttestation(JSON.parse(attestationText) as JsonObject, '', new Mistakes()),
+    };
+    const content = (entry.prepared.alg === null ? body : digest).toString('latin1', 0, 32);
+    yield { entry, lsn: batch.lsns[index]!, route: batch.routes[index]!, content };
+  }
+}
+
+function preparedFrom(batch: ProposeBatch, index: number, raw: Buffer, digest: Buffer, body: Buffer): Prepared {
+  const issuedAtMs = batch.issuedAtMs[index]!;
+  const isPcs = batch.algs[index] === '';
+  return {
+    kind: batch.kinds[index]!,
+    issuer: isPcs ? '' : batch.issuers[index]!,
+    id: batch.ids[index]!,
+    issuedAtMs: Number.isNaN(issuedAtMs) ? null : issuedAtMs,
+    alg: isPcs ? null : (batch.algs[index] as 'ed25519' | 'hmac-sha256'),
+    digest,
+    body,
+    signedBytes: EMPTY,
+    signature: EMPTY,
+    get payload(): JsonObject {
+      const parsed = JSON.parse(raw.toString('utf8')) as JsonObject;
+      return isPcs ? parsed : (parsed.payload as JsonObject);
+    },
+  };
+}
+
+const EMPTY = Buffer.alloc(0);

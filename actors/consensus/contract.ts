@@ -1,0 +1,42 @@
+// Messages of consensus: orders submissions into blocks and executes them. Senders: ingress (propose).
+import type { Policies } from '../../runtime/kernel/contract.js';
+
+/** Verified submissions, column by column; raw bodies packed (runtime/kernel/batch). */
+export interface ProposeBatch {
+  readonly raws: ArrayBuffer;
+  /** Log position of each body's inbox record. */
+  readonly lsns: readonly number[];
+  /** ROUTE_ENVELOPE or ROUTE_PCS (protocol/wal-record). */
+  readonly routes: readonly number[];
+  /** What ingress read from each body when it checked it (protocol/submission), so that it is parsed once. */
+  readonly kinds: readonly string[];
+  readonly ids: readonly string[];
+  /** 'ed25519' or 'hmac-sha256' as the envelope says; '' for a bare PCS body. */
+  readonly algs: readonly string[];
+  /** Unix milliseconds; NaN where the kind has no signed time. */
+  readonly issuedAtMs: readonly number[];
+  /** 32 bytes each. */
+  readonly digests: Uint8Array;
+  readonly bodies: Uint8Array;
+  /** The key that verified each: id, and public key in hex ('' for HMAC). */
+  readonly issuers: readonly string[];
+  readonly keyIds: readonly string[];
+  readonly publicKeys: readonly string[];
+  /** Attestation JSON of the home node, '' for none. */
+  readonly attestations: readonly string[];
+}
+
+export type ConsensusContract = {
+  tell: Record<never, never>;
+  ask: {
+    /** Reply: how many were taken, from the front; the rest found the mempool full. */
+    propose: { request: ProposeBatch; reply: { readonly taken: number } };
+  };
+};
+
+export const consensusPolicies: Policies<ConsensusContract> = {
+  tell: {},
+  ask: {
+    propose: { max: 64, reason: 'one a pipeline turn; more than 64 unanswered turns is overload' },
+  },
+};

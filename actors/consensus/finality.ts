@@ -1,0 +1,70 @@
+// What is sent out when a block is final: to the store (to be written), to ingress (receipts for waiting clients), to
+// dedup (marks). Called by the host after the log has acknowledged the block. Everything is encoded here, once.
+import type { Certificate } from '../../protocol/consensus/certificate.js';
+import { certificateToJson } from '../../protocol/consensus/certificate.js';
+import type { Context } from '../../protocol/consensus/context.js';
+import { indexKey } from '../../protocol/ledger/apply.js';
+import { storedBlock } from '../../protocol/ledger/block.js';
+import { encodeBlock } from '../../protocol/ledger/block-codec.js';
+import { registryText } from '../../protocol/registry.js';
+import type { FinalMarks } from '../dedup/contract.js';
+import type { FinalizedBlock } from '../ingress/contract.js';
+import type { FinalizedForStore } from '../store/contract.js';
+import type { ExecutedBlock } from './blocks.js';
+
+export interface FinalMessages {
+  readonly store: FinalizedForStore;
+  readonly ingress: FinalizedBlock;
+  readonly dedup: FinalMarks;
+}
+
+/**
+ * `certificate` finalizes the block itself or a descendant; then `chain` holds the blocks from its child up to the
+ * certified one.
+ */
+export function finalMessages(
+  context: Context,
+  block: ExecutedBlock,
+  certificate: Certificate,
+  chain: readonly ExecutedBlock[],
+): FinalMessages {
+  const { ref, pooled, result } = block;
+  const keys = pooled.map(({ entry }) => indexKey(entry.issuer, entry.prepared.id));
+  const digests = columns(pooled.map(({ entry }) => entry.prepared.digest));
+  const bodies = columns(pooled.map(({ entry }) => entry.prepared.body));
+  const contents = columns(
+    pooled.map(({ entry }) => (entry.prepared.alg === null ? entry.prepared.body : entry.prepared.digest)),
+  );
+  const certificateJson = certificateToJson(context, certificate);
+  const headers = chain.map(({ header }) => header);
+  const stored = storedBlock(block.header, ref.hash, certificateJson, headers, result);
+  const registry = result.registry === null ? null : registryText(result.registry);
+  return {
+    store: {
+      height: ref.height,
+      block: encodeBlock(stored),
+      keys,
+      digests,
+      bodies,
+      head: JSON.stringify(block.changes.tip),
+      registry,
+    },
+    ingress: {
+      height: ref.height,
+      digests,
+      bodies,
+      outcomes: result.accepted.map(({ outcome }) => outcome),
+      tree: result.tree.nodes,
+      certified: { header: block.header, chain: headers, certificate: certificateJson },
+      registry,
+    },
+    dedup: { height: ref.height, keys, contents },
+  };
+}
+
+/** 32-byte hashes end to end, in a buffer that is theirs alone. */
+function columns(hashes: readonly Buffer[]): Uint8Array {
+  const bytes = new Uint8Array(new ArrayBuffer(32 * hashes.length));
+  for (const [index, hash] of hashes.entries()) bytes.set(hash, 32 * index);
+  return bytes;
+}

@@ -1,0 +1,57 @@
+// Metrics of consensus. Created once a thread by actor.ts.
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+export interface ConsensusFigures {
+  height(): number;
+  view(): number;
+  mempool(): number;
+  mempoolBytes(): number;
+}
+
+export function createMetrics(registry: Registry, figures: ConsensusFigures, quorumSize: number) {
+  const registers = [registry];
+  const gauge = (name: string, help: string, value: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(value());
+      },
+    });
+  gauge('quorate_consensus_height', 'Height of the last final block.', figures.height);
+  gauge('quorate_consensus_view', 'Current view.', figures.view);
+  gauge('quorate_mempool_entries', 'Submissions that wait for a block.', figures.mempool);
+  gauge('quorate_mempool_bytes', 'Bytes of the submissions that wait for a block.', figures.mempoolBytes);
+  gauge('quorate_quorum_size', 'Votes that make a certificate.', () => quorumSize);
+  return {
+    votes: new Counter({
+      name: 'quorate_consensus_votes_total',
+      help: 'Own votes signed, by kind.',
+      labelNames: ['kind'] as const,
+      registers,
+    }),
+    blocks: new Counter({ name: 'quorate_consensus_blocks_total', help: 'Blocks that became final.', registers }),
+    entries: new Counter({ name: 'quorate_consensus_entries_total', help: 'Entries that became final.', registers }),
+    refused: new Counter({
+      name: 'quorate_consensus_refused_total',
+      help: 'Submissions that a block builder refused, by reason.',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
+    commitSeconds: new Histogram({
+      name: 'quorate_consensus_commit_seconds',
+      help: 'Time from building a block to its being final.',
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+      registers,
+    }),
+    blockEntries: new Histogram({
+      name: 'quorate_consensus_block_entries',
+      help: 'Entries of a final block.',
+      buckets: [1, 4, 16, 32, 64, 128, 256, 512, 1000],
+      registers,
+    }),
+  };
+}
+
+export type ConsensusMetrics = ReturnType<typeof createMetrics>;

@@ -1,0 +1,34 @@
+// How consensus is supervised. Read by actors/tree.ts only.
+import type { NodeConfig } from '../../config/node.js';
+import type { ActorSpec } from '../../runtime/kernel/contract.js';
+
+export interface ConsensusConfig {
+  readonly ledger: string;
+  /** Canonical text of the genesis. */
+  readonly genesis: string;
+  readonly chainId: string;
+  readonly nodeId: string;
+  readonly seed: Uint8Array;
+}
+
+export function consensusSpec(config: NodeConfig): ActorSpec<NodeConfig> {
+  const supervision = config.settings.supervision.actors.consensus;
+  return {
+    id: 'consensus',
+    module: new URL('./actor.js', import.meta.url),
+    restart: supervision.restart,
+    links: ['wal-writer', 'store', 'dedup', 'ingress'],
+    outcomeUnknownOnDeath: true,
+    heartbeatMs: supervision.heartbeat_ms,
+    memoryMb: supervision.memory_mb,
+    startTimeoutMs: 120_000,
+    shutdownMs: supervision.shutdown_ms,
+    configure: (node): ConsensusConfig => ({
+      ledger: node.places.ledger,
+      genesis: node.genesis,
+      chainId: node.chainId,
+      nodeId: node.identity.nodeId,
+      seed: node.identity.seed,
+    }),
+  };
+}

@@ -1,0 +1,69 @@
+// Dedup: tells what was seen before, ahead of consensus. Called by ingress (after the signature, never before) and by
+// consensus (what became final). It is a filter: that an id counts once is decided by apply() over the ledger index.
+import type { ActorContext } from '../../runtime/kernel/contract.js';
+import { defineActor } from '../../runtime/kernel/define.js';
+import { LedgerReader } from '../ledger/reader.js';
+import { type DedupContract, dedupPolicies } from './contract.js';
+import { Marks } from './marks.js';
+import { createMetrics, type DedupMetrics } from './metrics.js';
+import type { DedupConfig } from './spec.js';
+
+interface State {
+  readonly context: ActorContext<Record<never, never>, DedupConfig>;
+  readonly ledger: LedgerReader;
+  readonly marks: Marks;
+  readonly metrics: DedupMetrics;
+}
+
+export default defineActor<DedupContract, State, Record<never, never>, DedupConfig>({
+  policies: dedupPolicies,
+
+  init(context) {
+    const ledger = LedgerReader.open(context.config.ledger);
+    let metrics: DedupMetrics;
+    const marks = new Marks(context.config.max, (key) => {
+      metrics.ledgerReads.inc();
+      const found = ledger.find(key);
+      if (found === undefined) return undefined;
+      return { ...found, digest: found.digest.toString('latin1'), body: found.body.toString('latin1') };
+    });
+    metrics = createMetrics(context.registry, () => marks.size);
+    return { context, ledger, marks, metrics };
+  },
+
+  tell: {
+    finalized: (state, { blocks }) => {
+      for (const { height, keys, contents } of blocks) {
+        const bytes = Buffer.from(contents.buffer, contents.byteOffset, contents.byteLength);
+        keys.forEach((key, index) => {
+          state.marks.finalize(key, { content: bytes.toString('latin1', 32 * index, 32 * index + 32), height, index });
+        });
+        state.metrics.writes.inc(keys.length);
+      }
+    },
+    release: (state, { keys }) => {
+      for (const key of keys) state.marks.release(key);
+      state.metrics.writes.inc(keys.length);
+    },
+  },
+
+  ask: {
+    admit: (state, { keys, contents }) => {
+      const bytes = Buffer.from(contents.buffer, contents.byteOffset, contents.byteLength);
+      const admissions = keys.map((key, index) =>
+        state.marks.admit(key, bytes.toString('latin1', 32 * index, 32 * index + 32)),
+      );
+      state.metrics.reads.inc(keys.length);
+      state.metrics.writes.inc(keys.length);
+      return {
+        verdicts: admissions.map(({ verdict }) => verdict),
+        heights: admissions.map(({ height }) => height),
+        indexes: admissions.map(({ index }) => index),
+      };
+    },
+  },
+
+  stop: (state) => state.ledger.close(),
+
+  inspect: (state) => ({ marks: state.marks.size }),
+});

@@ -1,0 +1,50 @@
+// Messages of dedup: filter and cache in front of consensus. Senders: ingress (admit), consensus (finalized, release).
+// It never decides alone: the ledger index, read by apply(), is the authority on what happened before.
+import type { Policies } from '../../runtime/kernel/contract.js';
+
+/**
+ * in-flight: the same content is on its way, wait for its outcome. final: the same content stands at `heights[i]`,
+ * `indexes[i]`. conflict: the id was used for other content.
+ */
+export type AdmitVerdict = 'new' | 'in-flight' | 'final' | 'conflict';
+
+export interface AdmitRequest {
+  /** `issuer \0 id` of each submission. */
+  readonly keys: readonly string[];
+  /** 32 bytes each: what makes two submissions of one id the same (digest; for pcs the body hash). */
+  readonly contents: Uint8Array;
+}
+
+/** The entries of one final block: ids and contents, by index. */
+export interface FinalMarks {
+  readonly height: number;
+  readonly keys: readonly string[];
+  readonly contents: Uint8Array;
+}
+
+export interface AdmitReply {
+  readonly verdicts: readonly AdmitVerdict[];
+  readonly heights: readonly number[];
+  readonly indexes: readonly number[];
+}
+
+export type DedupContract = {
+  tell: {
+    finalized: { readonly blocks: readonly FinalMarks[] };
+    /** These did not become final: their ids are free again. */
+    release: { readonly keys: readonly string[] };
+  };
+  ask: {
+    admit: { request: AdmitRequest; reply: AdmitReply };
+  };
+};
+
+export const dedupPolicies: Policies<DedupContract> = {
+  tell: {
+    finalized: { max: 256, reason: 'one a store transaction; a lost one is found in the ledger index' },
+    release: { max: 256, reason: 'one a block; a lost mark ends with its lease' },
+  },
+  ask: {
+    admit: { max: 64, reason: 'one a pipeline turn; 64 turns of waiting is overload' },
+  },
+};

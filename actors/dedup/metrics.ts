@@ -1,0 +1,26 @@
+// Dedup's metrics. Created once a thread by actor.ts. Verified submissions only ever reach it, so a flood of bad
+// signatures leaves these counters where they are (IN-2).
+import { Counter, Gauge, type Registry } from 'prom-client';
+
+export function createMetrics(registry: Registry, size: () => number) {
+  const registers = [registry];
+  new Gauge({
+    name: 'quorate_dedup_marks',
+    help: 'Submissions remembered in memory.',
+    registers,
+    collect() {
+      this.set(size());
+    },
+  });
+  return {
+    reads: new Counter({ name: 'quorate_dedup_reads_total', help: 'Submissions looked up.', registers }),
+    writes: new Counter({ name: 'quorate_dedup_writes_total', help: 'Marks made or changed.', registers }),
+    ledgerReads: new Counter({
+      name: 'quorate_dedup_ledger_reads_total',
+      help: 'Look-ups that memory could not answer.',
+      registers,
+    }),
+  };
+}
+
+export type DedupMetrics = ReturnType<typeof createMetrics>;

@@ -1,0 +1,208 @@
+// Ingress: the client-facing door. Owns the HTTP listener and the verify pool. Called by clients, and by consensus with
+// what became of their submissions. It must never answer for something that the log does not have.
+import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
+import { parseGenesis } from '../../protocol/genesis.js';
+import type { JsonObject } from '../../protocol/json.js';
+import { restoreRegistry } from '../../protocol/registry.js';
+import { InboxRoute } from '../../protocol/wal-record.js';
+import type { ActorContext } from '../../runtime/kernel/contract.js';
+import { defineActor } from '../../runtime/kernel/define.js';
+import { LedgerReader } from '../ledger/reader.js';
+import { VerifyPool } from '../verify/pool.js';
+import { Answers } from './answers.js';
+import { Batches } from './batches.js';
+import { type IngressContract, ingressPolicies } from './contract.js';
+import { Door, type DoorLinks } from './door.js';
+import { IdempotencyKeys } from './idempotency.js';
+import { Keyring } from './keyring.js';
+import { createMetrics } from './metrics.js';
+import { createQueries } from './queries.js';
+import { Recorded } from './recorded.js';
+import { isGranted, type WishSigner, wishEnvelope } from './registry-wish.js';
+import { createServer } from './server.js';
+import type { IngressConfig } from './spec.js';
+import { emptySubmission } from './submission.js';
+
+interface State {
+  readonly context: ActorContext<DoorLinks, IngressConfig>;
+  readonly door: Door;
+  readonly server: FastifyInstance;
+  readonly pool: VerifyPool;
+  readonly ledger: LedgerReader;
+  readonly keyring: Keyring;
+  readonly signer: WishSigner;
+  readonly sweep: NodeJS.Timeout;
+  readonly replays: NodeJS.Timeout;
+  readonly inForce: { config: IngressConfig; prepared: IngressConfig | null };
+}
+
+const SWEEP_MS = 25;
+/** How often the log is asked for entries that nobody works on: the remains of an append whose answer got lost. */
+const REPLAY_MS = 30_000;
+const WISH_DEADLINE_MS = 30_000;
+
+export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
+  policies: ingressPolicies,
+
+  async init(context) {
+    const { config, clock, log, links } = context;
+    const { settings } = config;
+    const genesis = parseGenesis(JSON.parse(config.genesis) as JsonObject);
+    const ledger = LedgerReader.open(config.ledger);
+    const backend = settings.verify.backend === 'auto' ? null : settings.verify.backend;
+    const pool = new VerifyPool({
+      threads: settings.verify.threads,
+      backend,
+      seed: config.seed,
+      registry: context.registry,
+    });
+    const verifiedBy = await pool.start();
+    const stored = ledger.registry;
+    const keyring = new Keyring({
+      genesis: genesis.registry,
+      registry:
+        stored === undefined ? genesis.registry : restoreRegistry(genesis.registry, JSON.parse(stored) as JsonObject),
+      chainId: config.chainId,
+      nodeId: config.nodeId,
+      secrets: config.hmacSecrets,
+    });
+    const answers = new Answers(Math.random);
+    const { max, ttl_ms: ttlMs } = settings.idempotency;
+    const monotonic = () => clock.monotonic();
+    const recorded = new Recorded(max, ttlMs, monotonic, ledger, answers);
+    const metrics = createMetrics(context.registry, () => door.depth);
+    const door: Door = new Door({
+      links,
+      pool,
+      keyring,
+      recorded,
+      answers,
+      idempotencyKeys: new IdempotencyKeys(max, ttlMs, monotonic),
+      metrics,
+      clock,
+      log,
+      inFlightMax: settings.limits.in_flight_max,
+      verifyBatchMax: settings.verify.batch_max,
+    });
+    const ed25519 = await loadEd25519(backend ?? undefined);
+    const signer = { nodeId: config.nodeId, ed25519, secretKey: ed25519.keyPair(config.seed).secretKey };
+    const inForce = { config, prepared: null };
+    const limits = () => inForce.config.settings.limits;
+    const server = createServer({
+      door,
+      batches: new Batches({
+        door,
+        answers,
+        metrics,
+        entriesMax: () => limits().batch_entries,
+        bodyMax: () => limits().body_bytes,
+      }),
+      queries: createQueries({
+        ledger,
+        door,
+        recorded,
+        answers,
+        genesis,
+        nodeId: config.nodeId,
+        publicKey: config.publicKey,
+      }),
+      answers,
+      metrics,
+      clock,
+      settings: () => inForce.config.settings,
+      log,
+    });
+    const state: State = {
+      context,
+      door,
+      server,
+      pool,
+      ledger,
+      keyring,
+      signer,
+      sweep: setInterval(() => door.sweep(), SWEEP_MS),
+      replays: setInterval(() => void door.replay(), REPLAY_MS),
+      inForce,
+    };
+    await server.listen({ host: config.host, port: config.port });
+    const address = server.server.address() as AddressInfo;
+    context.report('listening', { ok: true, data: { host: address.address, port: address.port, verify: verifiedBy } });
+    askForRegistry(state);
+    return state;
+  },
+
+  tell: {
+    finalized: (state, block) => {
+      state.door.finalized(block);
+      if (block.registry !== null) reportRegistry(state);
+    },
+    refused: (state, batch) => state.door.refused(batch),
+  },
+  ask: {},
+
+  reconfigure: {
+    prepare(state, next) {
+      if (next.wish !== null) isGranted(state.keyring.registry, next.wish);
+      state.inForce.prepared = next;
+    },
+    commit(state) {
+      state.inForce.config = state.inForce.prepared!;
+      state.inForce.prepared = null;
+      state.keyring.replaceSecrets(state.inForce.config.hmacSecrets);
+      askForRegistry(state);
+    },
+    abort(state) {
+      state.inForce.prepared = null;
+    },
+  },
+
+  async drain(state) {
+    await state.door.drain();
+  },
+
+  async stop(state) {
+    clearInterval(state.sweep);
+    clearInterval(state.replays);
+    await state.server.close();
+    await state.pool.close();
+    await state.ledger.close();
+  },
+
+  inspect: (state) => state.door.stats(),
+});
+
+/** Submits the operator's wish when the ledger does not grant it yet; the node is not ready until it does. */
+function askForRegistry(state: State): void {
+  const { wish } = state.inForce.config;
+  if (wish === null || isGranted(state.keyring.registry, wish)) {
+    reportRegistry(state);
+    return;
+  }
+  const { clock } = state.context;
+  state.context.report('registry', { ok: false, detail: 'the configured clients and kinds are not in force yet' });
+  const raw = wishEnvelope(state.keyring.registry, wish, state.signer, clock.now());
+  const requestId = 'registry-wish';
+  const submission = emptySubmission(InboxRoute.envelope, raw, requestId, null);
+  const refused = state.door.admit(submission, {
+    requestId,
+    deadlineMs: clock.monotonic() + WISH_DEADLINE_MS,
+    respondAsync: false,
+    settle: (answer) => {
+      if (answer.status !== 200) state.context.log.error({ answer: answer.body }, 'the registry could not be changed');
+    },
+  });
+  if (refused !== null) setTimeout(() => askForRegistry(state), 100).unref();
+}
+
+function reportRegistry(state: State): void {
+  const { wish } = state.inForce.config;
+  const { registry } = state.keyring;
+  const granted = wish === null || isGranted(registry, wish);
+  state.context.report('registry', {
+    ok: granted,
+    ...(granted ? {} : { detail: 'the configured clients and kinds are not in force' }),
+    data: { version: registry.version },
+  });
+}

@@ -1,0 +1,46 @@
+// Messages of ingress: the client-facing door. Sender: consensus (what became of the submissions).
+import type { CertifiedBlock } from '../../protocol/receipt.js';
+import type { Policies } from '../../runtime/kernel/contract.js';
+
+/** A finalized block as its waiting clients need it: enough to write every receipt without a read. */
+export interface FinalizedBlock {
+  readonly height: number;
+  /** 32 bytes an entry. */
+  readonly digests: Uint8Array;
+  readonly bodies: Uint8Array;
+  /** Canonical JSON text an entry. */
+  readonly outcomes: readonly string[];
+  /** Nodes of the block's Merkle tree (protocol/merkle). */
+  readonly tree: Uint8Array;
+  readonly certified: CertifiedBlock;
+  /** The registry in force after this block, as JSON text, when the block changed it. */
+  readonly registry: string | null;
+}
+
+/** Submissions that apply() refused when their block was built. */
+export interface RefusedBatch {
+  readonly digests: Uint8Array;
+  readonly bodies: Uint8Array;
+  readonly statuses: readonly number[];
+  readonly codes: readonly string[];
+  readonly details: readonly string[];
+  /** Where the recorded outcome stands, for a replay; 0 when there is none. */
+  readonly heights: readonly number[];
+  readonly indexes: readonly number[];
+}
+
+export type IngressContract = {
+  tell: {
+    finalized: FinalizedBlock;
+    refused: RefusedBatch;
+  };
+  ask: Record<never, never>;
+};
+
+export const ingressPolicies: Policies<IngressContract> = {
+  tell: {
+    finalized: { max: 256, reason: 'one a block; lost ones are read from the ledger when the client asks again' },
+    refused: { max: 256, reason: 'one a block' },
+  },
+  ask: {},
+};

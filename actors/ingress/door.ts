@@ -1,0 +1,473 @@
+// The one door of a node: every submission, from a client or from the log after a restart, goes through these stages in
+// this order: log, parse, signature, dedup, kind, consensus. Called by the HTTP server and the actor. It answers nothing
+// before the log has the body, and forgets nothing that the log has before it is final or refused.
+import type { Logger } from 'pino';
+import { SettledReason } from '../../protocol/wal-record.js';
+import { Batch } from '../../runtime/kernel/batch.js';
+import type { Clock, Links } from '../../runtime/kernel/contract.js';
+import type { ConsensusContract } from '../consensus/contract.js';
+import type { DedupContract } from '../dedup/contract.js';
+import type { StoreContract } from '../store/contract.js';
+import type { VerifyPool } from '../verify/pool.js';
+import type { WalWriterContract } from '../wal-writer/contract.js';
+import { type Answers, type Refusal, refusalOfError } from './answers.js';
+import type { FinalizedBlock, RefusedBatch } from './contract.js';
+import type { IdempotencyKeys } from './idempotency.js';
+import { Inbox } from './inbox.js';
+import type { Candidate, Keyring } from './keyring.js';
+import type { IngressMetrics } from './metrics.js';
+import { contentOf, packProposal, prepare } from './proposal.js';
+import type { Recorded } from './recorded.js';
+import { Replay } from './replay.js';
+import { type Answer, bytesKey, keyBytes, ledgerKey, type Submission, type Waiter } from './submission.js';
+
+export type DoorLinks = {
+  'wal-writer': WalWriterContract;
+  dedup: DedupContract;
+  consensus: ConsensusContract;
+  store: StoreContract;
+};
+
+export interface DoorParts {
+  readonly links: Links<DoorLinks>;
+  readonly pool: VerifyPool;
+  readonly keyring: Keyring;
+  readonly recorded: Recorded;
+  readonly answers: Answers;
+  readonly idempotencyKeys: IdempotencyKeys;
+  readonly metrics: IngressMetrics;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly inFlightMax: number;
+  readonly verifyBatchMax: number;
+}
+
+/** Stages whose next step waits for another actor; a parked submission is taken up again when that actor is back. */
+type Parked = 'verify' | 'admit' | 'propose' | 'recorded';
+
+const VERIFIED_BATCH_MAX = 256;
+
+export class Door {
+  readonly #parts: DoorParts;
+  readonly #inbox: Inbox;
+  readonly #replay: Replay;
+  /** Content → the submission that every later one with this content joins. From dedup until final or refused. */
+  readonly #pending = new Map<string, Submission>();
+  /** LSNs that are being worked on: what a replay of the log must leave alone. */
+  readonly #inHand = new Set<number>();
+  readonly #waiting = new Map<Waiter, Submission>();
+  /** What several verification batches of one turn let through goes on together. */
+  readonly #verified: Batch<Submission>;
+  readonly #parked: Record<Parked, Submission[]> = { verify: [], admit: [], propose: [], recorded: [] };
+  readonly #settling = new Map<number, number[]>();
+  #accepting = true;
+
+  constructor(parts: DoorParts) {
+    this.#parts = parts;
+    this.#inbox = new Inbox(parts.links['wal-writer'], () => parts.clock.now(), {
+      logged: (batch) => this.#logged(batch),
+      failed: (batch, error) => this.#unlogged(batch, error),
+    });
+    this.#verified = new Batch({ maxCount: VERIFIED_BATCH_MAX, flush: (batch) => this.#identify(batch) });
+    this.#replay = new Replay(parts.links['wal-writer'], parts.log, {
+      isInHand: (lsn) => this.#inHand.has(lsn),
+      take: (batch) => this.#logged(batch),
+    });
+    parts.links['wal-writer'].onUp(() => void this.replay());
+    parts.links.dedup.onUp(() => this.#resume('admit'));
+    parts.links.consensus.onUp(() => this.#proposeAgain());
+  }
+
+  get depth(): number {
+    return this.#waiting.size;
+  }
+
+  /** Takes one body in, or says at once why not. The waiter is settled exactly once, by its deadline at the latest. */
+  admit(submission: Submission, waiter: Waiter): Refusal | null {
+    if (!this.#accepting) return { slug: 'draining' };
+    if (this.#waiting.size >= this.#parts.inFlightMax || this.#inHand.size >= 4 * this.#parts.inFlightMax) {
+      return { slug: 'overloaded' };
+    }
+    if (!this.#parts.links['wal-writer'].up) return { slug: 'unavailable', detail: 'the log is restarting' };
+    submission.waiters.push(waiter);
+    this.#waiting.set(waiter, submission);
+    this.#inbox.add(submission);
+    return null;
+  }
+
+  // --- stage 1: the log has it ---
+
+  #logged(batch: readonly Submission[]): void {
+    for (const { lsn } of batch) this.#inHand.add(lsn);
+    this.#parse(batch);
+  }
+
+  #unlogged(batch: readonly Submission[], error: Error): void {
+    this.#parts.log.warn({ err: error, count: batch.length }, 'submissions could not be written to the log');
+    const quarantined = error.message.includes('quarantine');
+    for (const submission of batch) {
+      this.#answerRefusal(submission, {
+        slug: quarantined ? 'quarantined' : 'unavailable',
+        detail: quarantined ? error.message : 'whether the submission was recorded is not known',
+      });
+    }
+  }
+
+  // --- stage 2: parse, find keys ---
+
+  #parse(batch: readonly Submission[]): void {
+    const end = this.#parts.metrics.stage('parse');
+    const nowMs = this.#parts.clock.now();
+    let chunk: [Submission, readonly Candidate[]][] = [];
+    for (const submission of batch) {
+      const candidates = this.#prepare(submission, nowMs);
+      if (candidates === null) continue;
+      chunk.push([submission, candidates]);
+      if (chunk.length < this.#parts.verifyBatchMax) continue;
+      void this.#verify(chunk);
+      chunk = [];
+    }
+    if (chunk.length > 0) void this.#verify(chunk);
+    end();
+  }
+
+  #prepare(submission: Submission, nowMs: number): readonly Candidate[] | null {
+    try {
+      submission.prepared = prepare(submission.route, submission.raw);
+    } catch (error) {
+      this.#refuse(submission, refusalOfError(error));
+      return null;
+    }
+    const candidates = this.#parts.keyring.candidates(submission.prepared, nowMs);
+    if (candidates.length > 0) return candidates;
+    this.#parts.metrics.signatureErrors.inc();
+    this.#refuse(submission, this.#parts.keyring.whyNone(submission.prepared, nowMs));
+    return null;
+  }
+
+  // --- stage 3: signatures ---
+
+  async #verify(chunk: readonly [Submission, readonly Candidate[]][]): Promise<void> {
+    const end = this.#parts.metrics.stage('verify');
+    let verdicts: Uint8Array;
+    try {
+      verdicts = await this.#parts.pool.verify(chunk.flatMap(([, candidates]) => candidates.map(({ check }) => check)));
+    } catch (error) {
+      this.#park(
+        'verify',
+        chunk.map(([submission]) => submission),
+        error,
+      );
+      return;
+    } finally {
+      end();
+    }
+    const valid: Submission[] = [];
+    let at = 0;
+    for (const [submission, candidates] of chunk) {
+      const found = candidates.find((_, index) => verdicts[at + index] === 1);
+      at += candidates.length;
+      if (found === undefined) {
+        this.#parts.metrics.signatureErrors.inc();
+        this.#refuse(submission, { slug: 'bad-signature' });
+        continue;
+      }
+      submission.verifiedBy = found.verifiedBy;
+      submission.stage = 'verified';
+      valid.push(submission);
+    }
+    if (valid.length > 0) await this.#attest(valid);
+  }
+
+  /** HMAC and PCS are vouched for by this node (DECISIONS 17): others cannot check them. */
+  async #attest(valid: readonly Submission[]): Promise<void> {
+    const attested = valid.filter((submission) => this.#parts.keyring.needsAttestation(submission));
+    if (attested.length > 0) {
+      try {
+        await this.#parts.keyring.attest(attested, this.#parts.pool, this.#parts.clock.now());
+      } catch (error) {
+        this.#park('verify', valid, error);
+        return;
+      }
+    }
+    for (const submission of valid) this.#verified.add(submission);
+  }
+
+  // --- stage 4: dedup ---
+
+  #identify(valid: readonly Submission[]): void {
+    const first: Submission[] = [];
+    for (const submission of valid) {
+      submission.content = contentOf(submission.prepared!);
+      if (!this.#mayUseIdempotencyKey(submission)) continue;
+      const recent = this.#parts.recorded.recent(submission.content);
+      if (recent !== null) {
+        this.#answerRecorded(submission, recent);
+        continue;
+      }
+      const earlier = this.#pending.get(submission.content);
+      if (earlier !== undefined && earlier !== submission) {
+        this.#join(submission, earlier);
+        continue;
+      }
+      this.#pending.set(submission.content, submission);
+      first.push(submission);
+    }
+    if (first.length > 0) void this.#dedup(first);
+  }
+
+  #mayUseIdempotencyKey(submission: Submission): boolean {
+    if (submission.idempotencyKey === null) return true;
+    const { issuer } = submission.verifiedBy!;
+    const body = bytesKey(submission.prepared!.body);
+    const use = this.#parts.idempotencyKeys.begin(issuer, submission.idempotencyKey, body);
+    if (use === 'new' || use === 'same') return true;
+    this.#refuse(submission, { slug: use === 'running' ? 'still-in-flight' : 'idempotency-key-reused' }, false);
+    return false;
+  }
+
+  #join(later: Submission, earlier: Submission): void {
+    for (const waiter of later.waiters) {
+      earlier.waiters.push(waiter);
+      this.#waiting.set(waiter, earlier);
+    }
+    later.waiters.length = 0;
+    this.#done(later, SettledReason.joined);
+    if (earlier.stage === 'proposed') this.#answerAsync(earlier);
+  }
+
+  async #dedup(list: readonly Submission[]): Promise<void> {
+    const end = this.#parts.metrics.stage('dedup');
+    const contents = new Uint8Array(new ArrayBuffer(32 * list.length));
+    for (const [index, { content }] of list.entries()) contents.set(keyBytes(content), 32 * index);
+    try {
+      const reply = await this.#parts.links.dedup.ask(
+        'admit',
+        { keys: list.map(ledgerKey), contents },
+        { transfer: [contents.buffer] },
+      );
+      const fresh: Submission[] = [];
+      list.forEach((submission, index) => {
+        const verdict = reply.verdicts[index];
+        if (verdict === 'final') this.#replayRecorded(submission, reply.heights[index]!, reply.indexes[index]!);
+        else if (verdict === 'conflict') this.#refuse(submission, { slug: 'content-conflict' });
+        else fresh.push(submission);
+      });
+      if (fresh.length > 0) this.#judge(fresh);
+    } catch (error) {
+      this.#park('admit', list, error);
+    } finally {
+      end();
+    }
+  }
+
+  #replayRecorded(submission: Submission, height: number, index: number): void {
+    const answer = this.#parts.recorded.answer(submission.content, height, index);
+    if (answer === null) {
+      submission.recordedAt = { height, index };
+      this.#parked.recorded.push(submission);
+      return;
+    }
+    this.#answerRecorded(submission, answer);
+  }
+
+  #answerRecorded(submission: Submission, answer: Answer): void {
+    this.#parts.metrics.dedupHits.inc();
+    const replayed = { ...answer, headers: { ...answer.headers, 'idempotent-replayed': 'true' } };
+    for (const waiter of submission.waiters) this.#settle(waiter, replayed);
+    this.#done(submission, SettledReason.joined);
+  }
+
+  // --- stage 5: the kind's own check ---
+
+  #judge(fresh: readonly Submission[]): void {
+    const passed: Submission[] = [];
+    const released: string[] = [];
+    for (const submission of fresh) {
+      const refusal = this.#parts.keyring.judge(submission);
+      if (refusal === null) {
+        submission.stage = 'admitted';
+        passed.push(submission);
+        continue;
+      }
+      released.push(ledgerKey(submission));
+      this.#refuse(submission, refusal);
+    }
+    if (released.length > 0) this.#parts.links.dedup.tell('release', { keys: released });
+    if (passed.length > 0) void this.#propose(passed);
+  }
+
+  // --- stage 6: consensus ---
+
+  async #propose(list: readonly Submission[]): Promise<void> {
+    for (const submission of list) this.#answerAsync(submission);
+    try {
+      const { batch, transfer } = packProposal(list);
+      for (const submission of list) submission.stage = 'proposed';
+      const { taken } = await this.#parts.links.consensus.ask('propose', batch, { transfer });
+      if (taken < list.length) this.#park('propose', list.slice(taken), null);
+    } catch (error) {
+      this.#park('propose', list, error);
+    }
+  }
+
+  /** Consensus came back without its mempool: everything that is not final yet is proposed again, in log order. */
+  #proposeAgain(): void {
+    const again = new Set(this.#parked.propose.splice(0));
+    for (const submission of this.#pending.values()) if (submission.stage === 'proposed') again.add(submission);
+    const ordered = [...again].sort((a, b) => a.lsn - b.lsn);
+    for (let at = 0; at < ordered.length; at += 256) void this.#propose(ordered.slice(at, at + 256));
+  }
+
+  /** Answers every waiting client of a finalized block, with its receipt. */
+  finalized(block: FinalizedBlock): void {
+    if (block.registry !== null) this.#parts.keyring.update(block.registry);
+    const end = this.#parts.metrics.stage('answer');
+    const receipts = this.#parts.answers.receiptsOf(block);
+    for (let index = 0; index < block.outcomes.length; index++) {
+      const submission =
+        this.#pending.get(bytesKey(block.digests, 32 * index)) ?? this.#pending.get(bytesKey(block.bodies, 32 * index));
+      if (submission === undefined) continue;
+      const answer = receipts.answer(index);
+      this.#parts.recorded.remember(submission.content, bytesKey(block.digests, 32 * index), answer);
+      submission.waiters.forEach((waiter, place) => {
+        this.#settle(
+          waiter,
+          place === 0 ? answer : { ...answer, headers: { ...answer.headers, 'idempotent-replayed': 'true' } },
+        );
+      });
+      this.#parts.metrics.outcome(answer.status);
+      // The consensus journal settled it in the batch that made it final.
+      this.#forget(submission);
+    }
+    end();
+  }
+
+  refused(batch: RefusedBatch): void {
+    const released: string[] = [];
+    batch.codes.forEach((code, index) => {
+      const submission =
+        this.#pending.get(bytesKey(batch.digests, 32 * index)) ?? this.#pending.get(bytesKey(batch.bodies, 32 * index));
+      if (submission === undefined) return;
+      if (code === 'duplicate') {
+        this.#replayRecorded(submission, batch.heights[index]!, batch.indexes[index]!);
+        return;
+      }
+      released.push(ledgerKey(submission));
+      const refusal = this.#parts.answers.refusalOfCode(code, batch.details[index]!);
+      if (submission.toldDurable) {
+        const verdict = JSON.stringify({ status: batch.statuses[index], code, detail: batch.details[index] });
+        this.#parts.links.store.tell('reject', { digest: submission.prepared!.digest, verdict });
+      }
+      this.#refuse(submission, refusal);
+    });
+    if (released.length > 0) this.#parts.links.dedup.tell('release', { keys: released });
+  }
+
+  // --- waiting, answering, forgetting ---
+
+  #answerAsync(submission: Submission): void {
+    for (const waiter of submission.waiters) {
+      if (!waiter.respondAsync) continue;
+      submission.toldDurable = true;
+      this.#settle(waiter, this.#parts.answers.durable(submission));
+    }
+  }
+
+  #refuse(submission: Submission, refusal: Refusal, ownsIdempotencyKey = true): void {
+    this.#answerRefusal(submission, refusal);
+    this.#done(submission, SettledReason.refused, ownsIdempotencyKey);
+  }
+
+  #answerRefusal(submission: Submission, refusal: Refusal): void {
+    for (const waiter of submission.waiters) {
+      this.#settle(waiter, this.#parts.answers.problem(refusal, waiter.requestId));
+    }
+  }
+
+  #settle(waiter: Waiter, answer: Answer): void {
+    if (this.#waiting.delete(waiter)) waiter.settle(answer);
+  }
+
+  /** Ended without becoming final: the log is told, so that no restart takes it up again. */
+  #done(submission: Submission, reason: number, ownsIdempotencyKey = true): void {
+    if (submission.lsn > 0) {
+      if (this.#settling.size === 0) setImmediate(() => this.#tellSettled());
+      const lsns = this.#settling.get(reason);
+      if (lsns === undefined) this.#settling.set(reason, [submission.lsn]);
+      else lsns.push(submission.lsn);
+    }
+    this.#forget(submission, ownsIdempotencyKey);
+  }
+
+  #tellSettled(): void {
+    for (const [reason, lsns] of this.#settling) this.#parts.links['wal-writer'].tell('settle', { lsns, reason });
+    this.#settling.clear();
+  }
+
+  #forget(submission: Submission, ownsIdempotencyKey = true): void {
+    this.#inHand.delete(submission.lsn);
+    if (this.#pending.get(submission.content) === submission) this.#pending.delete(submission.content);
+    if (submission.idempotencyKey !== null && submission.verifiedBy !== null && ownsIdempotencyKey) {
+      this.#parts.idempotencyKeys.end(submission.verifiedBy.issuer, submission.idempotencyKey);
+    }
+  }
+
+  /** Called every few tens of milliseconds: clients whose wait is over, and parked work whose actor is back. */
+  sweep(): void {
+    const nowMs = this.#parts.clock.monotonic();
+    for (const [waiter, submission] of this.#waiting) {
+      if (waiter.deadlineMs > nowMs) continue;
+      if (submission.stage === 'admitted' || submission.stage === 'proposed') {
+        submission.toldDurable = true;
+        this.#settle(waiter, this.#parts.answers.durable(submission));
+      } else {
+        const slug = submission.stage === 'verified' ? 'dedup-unavailable' : 'unavailable';
+        this.#settle(waiter, this.#parts.answers.problem({ slug }, waiter.requestId));
+      }
+    }
+    this.#resume('verify');
+    this.#resume('recorded');
+    if (this.#parts.links.dedup.up) this.#resume('admit');
+    if (this.#parts.links.consensus.up) this.#resume('propose');
+  }
+
+  #park(stage: Parked, list: readonly Submission[], error: unknown): void {
+    if (error !== null) this.#parts.log.debug({ err: error, stage, count: list.length }, 'submissions wait');
+    this.#parked[stage].push(...list);
+  }
+
+  #resume(stage: Parked): void {
+    const list = this.#parked[stage].splice(0);
+    if (list.length === 0) return;
+    if (stage === 'verify') this.#parse(list);
+    else if (stage === 'admit') void this.#dedup(list);
+    else if (stage === 'propose') void this.#propose(list);
+    else for (const each of list) this.#replayRecorded(each, each.recordedAt!.height, each.recordedAt!.index);
+  }
+
+  /** Takes up every unsettled inbox entry of the log that nobody here works on. Safe to call at any time. */
+  replay(): Promise<void> {
+    return this.#replay.run();
+  }
+
+  /** Takes nothing new; resolves when every waiting client has its answer. */
+  async drain(): Promise<void> {
+    this.#accepting = false;
+    while (this.#waiting.size > 0 || !this.#inbox.idle) await new Promise((resolve) => setTimeout(resolve, 5));
+    this.#tellSettled();
+  }
+
+  /** The submission with this digest that is on its way, if any. */
+  underway(digest: string): boolean {
+    if (this.#pending.has(digest)) return true;
+    for (const { prepared } of this.#pending.values())
+      if (prepared && bytesKey(prepared.digest) === digest) return true;
+    return false;
+  }
+
+  stats(): Record<string, number> {
+    const parked = Object.values(this.#parked).reduce((sum, list) => sum + list.length, 0);
+    return { waiting: this.#waiting.size, pending: this.#pending.size, inHand: this.#inHand.size, parked };
+  }
+}

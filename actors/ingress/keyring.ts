@@ -1,0 +1,152 @@
+// Which keys may have signed a submission, at the registry this node has read. Called by the door before and after the
+// signature check. Its answers are admission only: apply() judges keys again, at block time, alike on every node.
+import { type AttestationClaim, attestationBytes, attestationJson } from '../../protocol/attestation.js';
+import type { JsonObject } from '../../protocol/json.js';
+import type { KeyRecord } from '../../protocol/kinds/registry-kind.js';
+import {
+  isOpen,
+  keyOf,
+  keysForKind,
+  keysOf,
+  mayAttest,
+  maySign,
+  type Registry,
+  restoreRegistry,
+} from '../../protocol/registry.js';
+import type { Prepared } from '../../protocol/submission.js';
+import { CHECK_ED25519, CHECK_HMAC, CHECK_HMAC_DIGEST, type SignatureCheck } from '../verify/checks.js';
+import type { VerifyPool } from '../verify/pool.js';
+import type { Refusal } from './answers.js';
+import type { Submission, VerifiedBy } from './submission.js';
+
+export interface Candidate {
+  readonly check: SignatureCheck;
+  readonly verifiedBy: VerifiedBy;
+}
+
+export interface KeyringOptions {
+  readonly genesis: Registry;
+  readonly registry: Registry;
+  readonly chainId: string;
+  readonly nodeId: string;
+  readonly secrets: readonly { readonly issuer: string; readonly keyId: string; readonly secret: Uint8Array }[];
+}
+
+/** A signature check costs 60 µs: one submission may not make the node try more keys than this. */
+const CANDIDATES_MAX = 8;
+
+export class Keyring {
+  readonly #options: KeyringOptions;
+  #registry: Registry;
+  #secrets: ReadonlyMap<string, Uint8Array>;
+
+  constructor(options: KeyringOptions) {
+    this.#options = options;
+    this.#registry = options.registry;
+    this.#secrets = secretsByKey(options.secrets);
+  }
+
+  get registry(): Registry {
+    return this.#registry;
+  }
+
+  /** A registry entry became final. */
+  update(text: string): void {
+    this.#registry = restoreRegistry(this.#options.genesis, JSON.parse(text) as JsonObject);
+  }
+
+  replaceSecrets(secrets: KeyringOptions['secrets']): void {
+    this.#secrets = secretsByKey(secrets);
+  }
+
+  /** The checks of which one must hold; empty when no registered, open key can have signed this. */
+  candidates(prepared: Prepared, nowMs: number): Candidate[] {
+    const holders =
+      prepared.alg === null
+        ? keysForKind(this.#registry, 'pcs', nowMs).map(({ client, key }) => ({ issuer: client.issuer, key }))
+        : keysOf(this.#registry, prepared.issuer)
+            .filter((key) => key.alg === prepared.alg && isOpen(key, nowMs) && maySign(key, prepared.kind))
+            .map((key) => ({ issuer: prepared.issuer, key }));
+    const candidates: Candidate[] = [];
+    for (const { issuer, key } of holders) {
+      const check = this.#check(prepared, issuer, key);
+      if (check === null) continue;
+      const publicKey = key.publicKey === null ? '' : key.publicKey.toString('hex');
+      candidates.push({ check, verifiedBy: { issuer, keyId: key.keyId, publicKey } });
+      if (candidates.length === CANDIDATES_MAX) break;
+    }
+    return candidates;
+  }
+
+  /** Null when the key cannot have made a signature of this length, or its secret is not kept here. */
+  #check(prepared: Prepared, issuer: string, key: KeyRecord): SignatureCheck | null {
+    const { signature } = prepared;
+    if (key.publicKey !== null) {
+      if (signature.length !== 64) return null;
+      const message = prepared.alg === null ? prepared.digest : prepared.signedBytes;
+      return { operation: CHECK_ED25519, key: key.publicKey, signature, message };
+    }
+    const secret = this.#secrets.get(`${issuer}\0${key.keyId}`);
+    if (secret === undefined || signature.length !== 32) return null;
+    const operation = prepared.alg === null && key.form === 'digest' ? CHECK_HMAC_DIGEST : CHECK_HMAC;
+    return { operation, key: secret, signature, message: prepared.signedBytes };
+  }
+
+  /** Why `candidates` found none. Says no more than a client with a wrong key may know. */
+  whyNone(prepared: Prepared, nowMs: number): Refusal {
+    if (prepared.alg === null) return { slug: 'unknown-key', detail: 'no registered key may sign kind pcs' };
+    const keys = keysOf(this.#registry, prepared.issuer).filter((key) => key.alg === prepared.alg);
+    if (keys.length === 0) {
+      return { slug: 'unknown-key', detail: `issuer ${prepared.issuer} has no ${prepared.alg} key here` };
+    }
+    const open = keys.filter((key) => isOpen(key, nowMs));
+    if (open.length === 0) {
+      return { slug: 'key-not-valid-now', detail: `no ${prepared.alg} key of ${prepared.issuer} is valid now` };
+    }
+    if (!open.some((key) => maySign(key, prepared.kind))) {
+      return { slug: 'forbidden', detail: `the keys of ${prepared.issuer} may not sign kind ${prepared.kind}` };
+    }
+    return { slug: 'unknown-key', detail: `the HMAC secret of ${prepared.issuer} is not kept on this node` };
+  }
+
+  needsAttestation(submission: Submission): boolean {
+    return submission.verifiedBy!.publicKey === '' || submission.prepared!.alg === null;
+  }
+
+  /** Adds this node's attestation to each. The pool signs: no signature is made on the event loop. */
+  async attest(list: readonly Submission[], pool: VerifyPool, nowMs: number): Promise<void> {
+    const claims = list.map((submission): AttestationClaim => {
+      const { issuer, keyId } = submission.verifiedBy!;
+      return { issuer, keyId, nodeId: this.#options.nodeId, timeMs: nowMs };
+    });
+    const signatures = await pool.attest(
+      claims.map((claim, index) => attestationBytes(this.#options.chainId, list[index]!.prepared!.body, claim)),
+    );
+    list.forEach((submission, index) => {
+      const attestation = { ...claims[index]!, signature: Buffer.from(signatures[index]!) };
+      submission.attestation = JSON.stringify(attestationJson(attestation));
+    });
+  }
+
+  /** The kind's own check, and what the registry allows the key (both repeated by apply()). Null when it passes. */
+  judge(submission: Submission): Refusal | null {
+    const prepared = submission.prepared!;
+    const { issuer, keyId } = submission.verifiedBy!;
+    const kind = this.#registry.checks.get(prepared.kind);
+    if (kind === undefined) {
+      const known = [...this.#registry.checks.keys()].join(', ');
+      return { slug: 'unknown-kind', detail: `found ${prepared.kind}, registered are ${known}` };
+    }
+    const key = keyOf(this.#registry, issuer, keyId);
+    if (key === undefined) return { slug: 'unknown-key', detail: `key ${keyId} of ${issuer} was removed` };
+    if (this.needsAttestation(submission) && !mayAttest(this.#registry, key, this.#options.nodeId)) {
+      return { slug: 'forbidden', detail: `this node is not a home of key ${keyId}: submit to one that is` };
+    }
+    const verdict = kind.check(prepared.payload);
+    return verdict.ok ? null : { slug: 'invalid-payload', errors: verdict.errors };
+  }
+}
+
+function secretsByKey(secrets: KeyringOptions['secrets']): Map<string, Uint8Array> {
+  return new Map(secrets.map(({ issuer, keyId, secret }) => [`${issuer}\0${keyId}`, secret]));
+}

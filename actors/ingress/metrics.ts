@@ -1,0 +1,81 @@
+// Metrics of the client-facing door. Created once a thread by actor.ts; children are kept, since looking a label up
+// costs more than counting.
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+export type StageName = 'parse' | 'verify' | 'dedup' | 'answer';
+
+const STAGE_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+
+export function createMetrics(registry: Registry, depth: () => number) {
+  const registers = [registry];
+  const requests = new Counter({
+    name: 'quorate_http_requests_total',
+    help: 'Requests answered, by route template and status.',
+    labelNames: ['method', 'route', 'status'] as const,
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'quorate_http_request_duration_seconds',
+    help: 'Time from request to answer, waiting for finality included.',
+    labelNames: ['method', 'route'] as const,
+    buckets: STAGE_BUCKETS,
+    registers,
+  });
+  const stages = new Histogram({
+    name: 'quorate_stage_seconds',
+    help: 'Time of one batch in a stage of the pipeline.',
+    labelNames: ['stage'] as const,
+    buckets: STAGE_BUCKETS,
+    registers,
+  });
+  new Gauge({
+    name: 'quorate_ingest_in_flight',
+    help: 'Clients waiting for an answer.',
+    registers,
+    collect() {
+      this.set(depth());
+    },
+  });
+  const accepted = new Counter({ name: 'quorate_accepted', help: 'Submissions that ended accepted.', registers });
+  const escalated = new Counter({
+    name: 'quorate_escalated',
+    help: 'Submissions that ended final with a status other than 200.',
+    registers,
+  });
+  const requestChildren = new Map<string, Counter.Internal>();
+  const durationChildren = new Map<string, Histogram.Internal<'method' | 'route'>>();
+  return {
+    ingest: new Counter({ name: 'quorate_ingest_total', help: 'Submissions that passed admission.', registers }),
+    dedupHits: new Counter({
+      name: 'quorate_dedup_hits',
+      help: 'Submissions answered with a recorded outcome.',
+      registers,
+    }),
+    signatureErrors: new Counter({
+      name: 'quorate_signature_errors',
+      help: 'Submissions refused for an unknown key or a bad signature.',
+      registers,
+    }),
+    /** Starts the clock of a stage; the returned function stops it. */
+    stage: (stage: StageName) => stages.startTimer({ stage }),
+    outcome: (status: number) => (status === 200 ? accepted : escalated).inc(),
+    request(method: string, route: string, status: number, seconds: number): void {
+      const name = `${method} ${route}`;
+      let timer = durationChildren.get(name);
+      if (timer === undefined) {
+        timer = duration.labels(method, route);
+        durationChildren.set(name, timer);
+      }
+      timer.observe(seconds);
+      const counted = `${name} ${status}`;
+      let counter = requestChildren.get(counted);
+      if (counter === undefined) {
+        counter = requests.labels(method, route, String(status));
+        requestChildren.set(counted, counter);
+      }
+      counter.inc();
+    },
+  };
+}
+
+export type IngressMetrics = ReturnType<typeof createMetrics>;

@@ -1,0 +1,45 @@
+// From bytes to what consensus takes: parse by route, the identity of the content, the packed columns of a proposal.
+// Called by the door. Pure.
+
+import { type Prepared, prepareEnvelope, preparePcs } from '../../protocol/submission.js';
+import { InboxRoute } from '../../protocol/wal-record.js';
+import { packBytes } from '../../runtime/kernel/batch.js';
+import type { TransferListItem } from '../../runtime/kernel/contract.js';
+import type { ProposeBatch } from '../consensus/contract.js';
+import { bytesKey, type Submission } from './submission.js';
+
+/** Throws JsonError, ShapeError (400) or SignatureFormatError (401). */
+export function prepare(route: number, raw: Uint8Array): Prepared {
+  return route === InboxRoute.pcs ? preparePcs(raw) : prepareEnvelope(raw);
+}
+
+/** A PCS has unsigned fields that decide its verdict, so its identity is the whole body (DECISIONS 17). */
+export function contentOf(prepared: Prepared): string {
+  return bytesKey(prepared.alg === null ? prepared.body : prepared.digest);
+}
+
+export function packProposal(list: readonly Submission[]): { batch: ProposeBatch; transfer: TransferListItem[] } {
+  const raws = packBytes(list.map(({ raw }) => raw));
+  const digests = new Uint8Array(new ArrayBuffer(32 * list.length));
+  const bodies = new Uint8Array(new ArrayBuffer(32 * list.length));
+  list.forEach(({ prepared }, index) => {
+    digests.set(prepared!.digest, 32 * index);
+    bodies.set(prepared!.body, 32 * index);
+  });
+  const batch: ProposeBatch = {
+    raws,
+    digests,
+    bodies,
+    lsns: list.map(({ lsn }) => lsn),
+    routes: list.map(({ route }) => route),
+    kinds: list.map(({ prepared }) => prepared!.kind),
+    ids: list.map(({ prepared }) => prepared!.id),
+    algs: list.map(({ prepared }) => prepared!.alg ?? ''),
+    issuedAtMs: list.map(({ prepared }) => prepared!.issuedAtMs ?? Number.NaN),
+    issuers: list.map(({ verifiedBy }) => verifiedBy!.issuer),
+    keyIds: list.map(({ verifiedBy }) => verifiedBy!.keyId),
+    publicKeys: list.map(({ verifiedBy }) => verifiedBy!.publicKey),
+    attestations: list.map(({ attestation }) => attestation),
+  };
+  return { batch, transfer: [raws, digests.buffer, bodies.buffer] };
+}

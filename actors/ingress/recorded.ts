@@ -1,0 +1,43 @@
+// Answers that were given before: a cache of recent ones, and the ledger behind it. Called by the door for replays.
+// An answer from here is the recorded one; nothing is judged again.
+import { LRUCache } from 'lru-cache';
+import { BlockReceipts } from '../../protocol/ledger/block.js';
+import type { LedgerReader } from '../ledger/reader.js';
+import type { Answers } from './answers.js';
+import type { Answer } from './submission.js';
+
+export class Recorded {
+  /** Content → final answer (IN-6: 10 000 answers, 10 minutes, both configurable). */
+  readonly #cache: LRUCache<string, Answer>;
+  readonly #ledger: LedgerReader;
+  readonly #answers: Answers;
+
+  constructor(max: number, ttlMs: number, monotonic: () => number, ledger: LedgerReader, answers: Answers) {
+    this.#cache = new LRUCache({ max, ttl: ttlMs, ttlResolution: 0, perf: { now: monotonic } });
+    this.#ledger = ledger;
+    this.#answers = answers;
+  }
+
+  /** Under its content, and under its digest where that is another: a GET may come before the database has the block. */
+  remember(content: string, digest: string, answer: Answer): void {
+    this.#cache.set(content, answer);
+    if (digest !== content && !this.#cache.has(digest)) this.#cache.set(digest, answer);
+  }
+
+  /** By content or by digest. */
+  recent(name: string): Answer | null {
+    return this.#cache.get(name) ?? null;
+  }
+
+  /** Null while the block is final but not readable yet. */
+  answer(content: string, height: number, index: number): Answer | null {
+    return this.#cache.get(content) ?? this.fromLedger(height, index);
+  }
+
+  fromLedger(height: number, index: number): Answer | null {
+    const block = this.#ledger.block(height);
+    const entry = block?.entries[index];
+    if (block === undefined || entry === undefined) return null;
+    return this.#answers.final(entry.outcome, new BlockReceipts(block).text(index));
+  }
+}

@@ -1,0 +1,73 @@
+// Read-only view of the ledger database for one thread. Opened by every actor that looks something up; the store alone
+// writes. A read sees what was committed when this turn of the event loop began, or later.
+import { open } from 'lmdb';
+import type { StoredBlock } from '../../protocol/ledger/block.js';
+import { decodeBlock } from '../../protocol/ledger/block-codec.js';
+import {
+  type IndexValue,
+  indexKey,
+  META_CHAIN,
+  META_HEAD,
+  META_REGISTRY,
+  openTables,
+  type Position,
+  readIndexValue,
+  readPosition,
+  type Tables,
+} from './tables.js';
+
+export class LedgerReader {
+  readonly #tables: Tables;
+
+  private constructor(tables: Tables) {
+    this.#tables = tables;
+  }
+
+  /** Throws when the database is not there: the store makes it, and starts first. */
+  static open(path: string): LedgerReader {
+    return new LedgerReader(openTables(open({ path, readOnly: true, maxDbs: 8 })));
+  }
+
+  /** From here on reads see everything that is committed now. */
+  refresh(): void {
+    this.#tables.root.resetReadTxn();
+  }
+
+  get chain(): string | undefined {
+    return this.#tables.meta.get(META_CHAIN);
+  }
+
+  /** JSON text of the head, undefined before the first block. */
+  get head(): string | undefined {
+    return this.#tables.meta.get(META_HEAD);
+  }
+
+  get registry(): string | undefined {
+    return this.#tables.meta.get(META_REGISTRY);
+  }
+
+  /** `key` is issuer \0 id. */
+  find(key: string): IndexValue | undefined {
+    const value = this.#tables.index.get(indexKey(key));
+    return value === undefined ? undefined : readIndexValue(value);
+  }
+
+  position(digest: Buffer): Position | undefined {
+    const value = this.#tables.digests.get(digest);
+    return value === undefined ? undefined : readPosition(value);
+  }
+
+  block(height: number): StoredBlock | undefined {
+    const bytes = this.#tables.blocks.get(height);
+    return bytes === undefined ? undefined : decodeBlock(bytes);
+  }
+
+  /** Verdict JSON of a submission that was refused after its 202. */
+  rejected(digest: Buffer): string | undefined {
+    return this.#tables.rejected.get(digest)?.toString('utf8');
+  }
+
+  async close(): Promise<void> {
+    await this.#tables.root.close();
+  }
+}

@@ -1,0 +1,11 @@
+// rpc-client: talks to peers. Without configured peers it idles, supervised like every other actor; it must not open a socket.
+import { defineActor } from '../../runtime/kernel/define.js';
+import { type RpcClientContract, rpcClientPolicies } from './contract.js';
+
+export default defineActor<RpcClientContract, null, Record<never, never>, null>({
+  policies: rpcClientPolicies,
+  init: () => null,
+  tell: {},
+  ask: {},
+  stop: () => undefined,
+});

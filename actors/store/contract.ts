@@ -1,0 +1,39 @@
+// Messages of the store: the only writer of the ledger database. Senders: consensus (finalized blocks), ingress
+// (rejections). Readers open the database themselves, read-only.
+import type { Policies } from '../../runtime/kernel/contract.js';
+
+/** One finalized block, encoded by consensus before it is sent: the store adds nothing to it. */
+export interface FinalizedForStore {
+  readonly height: number;
+  /** StoredBlock bytes (protocol/ledger/block). */
+  readonly block: Uint8Array;
+  /** `issuer \0 id` of each entry, in order. */
+  readonly keys: readonly string[];
+  /** 32 bytes an entry. */
+  readonly digests: Uint8Array;
+  readonly bodies: Uint8Array;
+  /** Head after this block, as JSON text (hash, view, sequence, state digest, block time). */
+  readonly head: string;
+  /** The registry after this block as JSON text, when the block changed it. */
+  readonly registry: string | null;
+}
+
+export type StoreContract = {
+  tell: {
+    /** Verdicts on submissions that ended refused after their 202: `digest` (32 bytes) → JSON text. */
+    reject: { readonly digest: Uint8Array; readonly verdict: string };
+  };
+  ask: {
+    /** Applies blocks in height order; what is already applied is skipped. Reply: the height on record. */
+    apply: { request: { readonly blocks: readonly FinalizedForStore[] }; reply: { readonly height: number } };
+  };
+};
+
+export const storePolicies: Policies<StoreContract> = {
+  tell: {
+    reject: { max: 1_000, reason: 'refusals after 202 are rare; a lost one only answers 404 instead of rejected' },
+  },
+  ask: {
+    apply: { max: 2, reason: 'one transaction at a time, with every block that became final meanwhile' },
+  },
+};

@@ -1,0 +1,35 @@
+// The supervision tree as data: read this first. Children start in this order and stop in the reverse one.
+// A death in `core` restarts what stands after it there; an edge actor dies alone. Read by runtime/daemon.ts only.
+import type { NodeConfig } from '../config/node.js';
+import type { GroupSpec } from '../runtime/kernel/contract.js';
+import { consensusSpec } from './consensus/spec.js';
+import { dedupSpec } from './dedup/spec.js';
+import { gossipSpec } from './gossip/spec.js';
+import { ingressSpec } from './ingress/spec.js';
+import { rpcClientSpec } from './rpc-client/spec.js';
+import { storeSpec } from './store/spec.js';
+import { walWriterSpec } from './wal-writer/spec.js';
+
+export function tree(config: NodeConfig): GroupSpec<NodeConfig> {
+  const { intensity, period_ms: periodMs } = config.settings.supervision.budget;
+  const budget = { intensity, periodMs };
+  return {
+    id: 'root',
+    strategy: 'rest-for-one',
+    budget,
+    children: [
+      {
+        id: 'core',
+        strategy: 'rest-for-one',
+        budget,
+        children: [walWriterSpec(config), storeSpec(config), consensusSpec(config)],
+      },
+      {
+        id: 'edge',
+        strategy: 'one-for-one',
+        budget,
+        children: [dedupSpec(config), gossipSpec(config), rpcClientSpec(config), ingressSpec(config)],
+      },
+    ],
+  };
+}

@@ -1,0 +1,84 @@
+// The Piscina pool that checks signatures in batches, off every event loop. Owned by ingress. Batches are small: two
+// verifiers must stay busy, and one large batch would leave the second idle.
+import { Piscina } from 'piscina';
+import { Histogram, type Registry } from 'prom-client';
+import type { Ed25519Backend } from '../../protocol/crypto/ed25519.js';
+import { packBytes } from '../../runtime/kernel/batch.js';
+import { packChecks, type SignatureCheck } from './checks.js';
+import type { AttestRequest, VerifyRequest, VerifyThreadData } from './task.js';
+
+export interface VerifyPoolOptions extends VerifyThreadData {
+  readonly threads: number;
+  readonly registry: Registry;
+}
+
+/** A batch of 32 Ed25519 checks takes 2–5 ms; one that takes 1 000 × that is a thread that will not come back. */
+const TASK_DEADLINE_MS = 5_000;
+
+export class VerifyPool {
+  readonly #pool: Piscina;
+  readonly #seconds: Histogram;
+  readonly #batchSize: Histogram;
+
+  constructor({ threads, registry, backend, seed }: VerifyPoolOptions) {
+    this.#pool = new Piscina({
+      filename: new URL('./task.js', import.meta.url).href,
+      minThreads: threads,
+      maxThreads: threads,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      maxQueue: 4_096,
+      execArgv: [],
+      env: {},
+      workerData: { backend, seed } satisfies VerifyThreadData,
+    });
+    const registers = [registry];
+    this.#seconds = new Histogram({
+      name: 'quorate_verify_seconds',
+      help: 'Time of one verification batch, waiting for a thread included.',
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1],
+      registers,
+    });
+    this.#batchSize = new Histogram({
+      name: 'quorate_verify_batch_size',
+      help: 'Signatures in one verification batch.',
+      buckets: [1, 2, 4, 8, 16, 32, 64],
+      registers,
+    });
+  }
+
+  /** Starts every thread and tells which back end verifies. Throws when none loads. */
+  async start(): Promise<Ed25519Backend> {
+    return this.#pool.run(null, { name: 'backendName' });
+  }
+
+  /** One verdict byte a check, 1 valid. Rejects when the threads died or did not answer in time. */
+  async verify(checks: readonly SignatureCheck[]): Promise<Uint8Array> {
+    const bytes = packChecks(checks);
+    this.#batchSize.observe(checks.length);
+    const end = this.#seconds.startTimer();
+    const request: VerifyRequest = { bytes, count: checks.length };
+    try {
+      return await this.#pool.run(request, {
+        name: 'verifyBatch',
+        transferList: [bytes.buffer],
+        signal: AbortSignal.timeout(TASK_DEADLINE_MS),
+      });
+    } finally {
+      end();
+    }
+  }
+
+  /** The node's signature over each message. */
+  async attest(messages: readonly Uint8Array[]): Promise<Uint8Array[]> {
+    const request: AttestRequest = { messages: packBytes(messages) };
+    const signatures: Uint8Array = await this.#pool.run(request, {
+      name: 'attestBatch',
+      transferList: [request.messages],
+    });
+    return messages.map((_, index) => signatures.subarray(64 * index, 64 * (index + 1)));
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.close();
+  }
+}

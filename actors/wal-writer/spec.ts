@@ -1,0 +1,36 @@
+// How the wal-writer is supervised. Read by actors/tree.ts only.
+import type { NodeConfig } from '../../config/node.js';
+import type { ActorSpec } from '../../runtime/kernel/contract.js';
+
+export interface WalWriterConfig {
+  readonly directory: string;
+  readonly chainId: string;
+  readonly publicKey: string;
+  readonly seed: Uint8Array;
+  readonly segmentBytes: number;
+  /** Create an empty log when there is none; otherwise a key without its log is quarantined (DECISIONS 15). */
+  readonly mayCreate: boolean;
+}
+
+export function walWriterSpec(config: NodeConfig): ActorSpec<NodeConfig> {
+  const supervision = config.settings.supervision.actors['wal-writer'];
+  return {
+    id: 'wal-writer',
+    module: new URL('./actor.js', import.meta.url),
+    restart: supervision.restart,
+    links: [],
+    outcomeUnknownOnDeath: true,
+    heartbeatMs: supervision.heartbeat_ms,
+    memoryMb: supervision.memory_mb,
+    startTimeoutMs: 60_000,
+    shutdownMs: supervision.shutdown_ms,
+    configure: (node): WalWriterConfig => ({
+      directory: node.places.log,
+      chainId: node.chainId,
+      publicKey: node.identity.publicKey,
+      seed: node.identity.seed,
+      segmentBytes: node.settings.wal.segment_bytes,
+      mayCreate: node.mayCreateLog,
+    }),
+  };
+}

@@ -1,0 +1,172 @@
+// `quorate init`: makes a node that can be started: key, genesis of a chain with this one validator, empty signed log.
+// Called by dispatch.ts. Run again it finishes what was interrupted; it never replaces a key, a genesis or a log.
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { inspectLog } from '../actors/wal-writer/inspect.js';
+import { openLog } from '../actors/wal-writer/log.js';
+import { createChain, initialised, isInitialising, readGenesis } from '../config/chain-files.js';
+import { type NodeKey, openNodeKey } from '../config/key-files.js';
+import { type Ed25519, loadEd25519 } from '../protocol/crypto/ed25519.js';
+import type { Genesis } from '../protocol/genesis.js';
+import { encodeInit, initSignBytes, RecordType } from '../protocol/wal-record.js';
+import { EXIT } from '../runtime/exit-codes.js';
+import { commonOptions } from './args.js';
+import { defineCommand } from './command.js';
+import { dataDirectory } from './endpoint.js';
+import { keysDirectory } from './keys.js';
+import { explained } from './log-errors.js';
+import { DEFAULT_SEGMENT_BYTES, logDirectory, withDataDirectory } from './offline.js';
+import { CliError, printJson, type Terminal, table } from './output.js';
+
+export const initCommand = defineCommand({
+  name: 'init',
+  summary: 'make a new node: key, genesis, log',
+  positionals: [],
+  options: {
+    'data-dir': commonOptions['data-dir'],
+    'keys-dir': {
+      type: 'string',
+      value: 'DIRECTORY',
+      about: 'where the node key lies (default keys/ of the data directory)',
+    },
+    genesis: { type: 'string', value: 'FILE', about: 'where genesis.json goes (default: the data directory)' },
+    'dev-client': {
+      type: 'boolean',
+      about: 'also make and register a client key for trying it out (keys/dev-client.json)',
+    },
+    json: commonOptions.json,
+  },
+  about: `
+Makes what a node needs before its first start: its key (unless it exists), genesis.json, whose SHA-256 is the id of the
+chain, and an empty log that carries the signature of the key. The chain has this node as its only validator.
+
+A development node does this by itself. In production it is done once, by hand, and what it made is backed up: a node
+without its log does not sign any more, since it cannot know what it has signed.
+
+Who may submit, and which kinds there are, is said by clients.yml and the kinds folder of the configuration.`,
+  examples: [
+    ['quorate init --dev-client', 'a node in ./data to try'],
+    ['quorate init --data-dir /var/lib/quorate --keys-dir /etc/quorate/keys', 'for production'],
+  ],
+  exits: [
+    [EXIT.ok.code, 'made; also when the node was there already'],
+    [EXIT.data.code, 'the log of an existing node is missing, or belongs to another node'],
+    [EXIT.running.code, 'a node runs on this directory'],
+    [EXIT.config.code, 'genesis.json or the key files are not as they must be'],
+  ],
+  async run({ values }, terminal) {
+    const directory = dataDirectory(values['data-dir'], terminal);
+    makeDirectory(directory);
+    const plan: Plan = {
+      directory,
+      keysDir: keysDirectory(values['keys-dir'], directory, terminal),
+      genesisFile: values.genesis ?? join(directory, 'genesis.json'),
+      devClient: values['dev-client'],
+    };
+    const made = await withDataDirectory(directory, async () => initialise(plan, await loadEd25519(), terminal));
+    report(made, values.json, terminal);
+    return EXIT.ok.code;
+  },
+});
+
+interface Plan {
+  readonly directory: string;
+  readonly keysDir: string;
+  readonly genesisFile: string;
+  readonly devClient: boolean;
+}
+
+interface Made {
+  readonly created: boolean;
+  readonly key: NodeKey;
+  readonly genesis: Genesis;
+  readonly genesisFile: string;
+}
+
+async function initialise(plan: Plan, ed25519: Ed25519, terminal: Terminal): Promise<Made> {
+  const { directory, keysDir, genesisFile } = plan;
+  const key = openNodeKey({ mode: 'development', keysDir, dataDir: directory, env: { ...terminal.env } }, ed25519);
+  const genesis =
+    readGenesis(genesisFile) ??
+    createChain({
+      places: { dataDir: directory, keysDir, genesis: genesisFile },
+      key,
+      ed25519,
+      random: () => randomBytes(32),
+      nowMs: terminal.nowMs(),
+      devClient: plan.devClient,
+    });
+  requireValidator(genesis, key, genesisFile);
+  const created = isInitialising(directory);
+  if (created) {
+    await makeLog(directory, genesis, key, ed25519);
+    initialised(directory);
+  } else {
+    const identity = { chainId: genesis.chainId, publicKey: key.publicKey };
+    explained(() => inspectLog(logDirectory(directory), { identity }));
+  }
+  return { created, key, genesis, genesisFile };
+}
+
+/** @throws CliError when the genesis is of another node. */
+function requireValidator(genesis: Genesis, key: NodeKey, path: string): void {
+  if (genesis.validators.some(({ publicKey }) => publicKey.equals(key.publicKey))) return;
+  throw new CliError(EXIT.data.code, `${path} does not name the key of this node, ${key.nodeId}, as a validator.`, {
+    hint: 'Configure the key that it names, or take another data directory.',
+  });
+}
+
+/** An empty log, or the one that an interrupted run has made for this genesis. */
+async function makeLog(directory: string, genesis: Genesis, key: NodeKey, ed25519: Ed25519): Promise<void> {
+  const { chainId } = genesis;
+  const { publicKey } = key;
+  const { log } = explained(() =>
+    openLog({
+      directory: logDirectory(directory),
+      identity: { chainId, publicKey },
+      segmentBytes: DEFAULT_SEGMENT_BYTES,
+      native: (section) => section(),
+      random: randomBytes,
+    }),
+  );
+  try {
+    if (log.nextLsn > 1) return;
+    const signature = ed25519.sign(initSignBytes(chainId, publicKey), key.secretKey);
+    log.append([{ type: RecordType.init, data: encodeInit({ chainId, publicKey, signature }) }]);
+  } finally {
+    await log.close();
+  }
+}
+
+function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new CliError(
+      EXIT.cannotCreate.code,
+      `${directory}: cannot be created (${error instanceof Error ? error.message : error}).`,
+      {
+        hint: `Check that ${dirname(directory)} is writable.`,
+      },
+    );
+  }
+}
+
+function report({ created, key, genesis, genesisFile }: Made, json: boolean, terminal: Terminal): void {
+  const facts = {
+    node_id: key.nodeId,
+    public_key: key.publicKey.toString('hex'),
+    chain_id: genesis.chainIdHex,
+    genesis: genesisFile,
+  };
+  if (json) {
+    printJson(terminal, { created, ...facts });
+    return;
+  }
+  const rows = Object.entries(facts).map(([name, value]) => [name.replaceAll('_', ' '), value]);
+  terminal.out(
+    `${created ? 'made a new node' : 'there is a node here already; nothing was changed'}\n${table(rows, '  ')}`,
+  );
+  if (created) terminal.out('Next: "quorate start" with the same directories. Back up the key and genesis.json now.\n');
+}

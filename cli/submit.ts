@@ -1,0 +1,197 @@
+// `quorate submit`: signs a payload with a client key, sends it until the node has answered, prints the receipt.
+// Called by dispatch.ts. It never prints a seed, and never signs the same id twice with different content by itself.
+import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  type ClientKey,
+  ClientKeyError,
+  parseClientKey,
+  type SignedSubmission,
+  signSubmission,
+} from '../client/sign.js';
+import { NodeUnavailable, type Pause, SubmissionRefused, type Submitted, submit } from '../client/submit.js';
+import { loadEd25519 } from '../protocol/crypto/ed25519.js';
+import { parseTime } from '../protocol/envelope.js';
+import type { JsonObject } from '../protocol/json.js';
+import { ShapeError } from '../protocol/kinds/kind.js';
+import { EXIT } from '../runtime/exit-codes.js';
+import { commonOptions, usageError, wholeNumber } from './args.js';
+import { defineCommand } from './command.js';
+import { apiUrl, dataDirectory, parseJson, parseObject, readOptional, readRequired } from './endpoint.js';
+import { refused } from './http.js';
+import { CliError, painter, printJson, type Terminal, table } from './output.js';
+import { receiptRows } from './receipt.js';
+
+const DEFAULT_WAIT_S = 30;
+
+export const submitCommand = defineCommand({
+  name: 'submit',
+  summary: 'sign a submission, send it, print its receipt',
+  positionals: [],
+  options: {
+    kind: { type: 'string', about: 'what the payload is (default note, whose payload is {"text":"…"})' },
+    data: { type: 'string', value: 'JSON', about: 'the payload: JSON, @FILE, or - for stdin' },
+    id: { type: 'string', about: 'your own name for it, unique per issuer (default a fresh UUID)' },
+    'issued-at': {
+      type: 'string',
+      value: 'TIME',
+      about: 'RFC 3339 UTC (default now); give it to repeat an earlier submission',
+    },
+    key: { type: 'string', value: 'FILE', about: 'client key (default keys/dev-client.json of the data directory)' },
+    'envelope-out': { type: 'string', value: 'FILE', about: 'keep the signed bytes, for quorate verify --envelope' },
+    api: commonOptions.api,
+    'data-dir': commonOptions['data-dir'],
+    wait: {
+      type: 'string',
+      value: 'SECONDS',
+      about: `how long to wait for the receipt (default ${DEFAULT_WAIT_S}; 0: durable is enough)`,
+    },
+    json: commonOptions.json,
+  },
+  about: `
+Signs the payload with a client key and sends it to the node. While the node is busy, restarting or away, the same signed
+bytes are sent again: the id makes that safe, the node counts them once. The answer is a receipt: proof that a quorum of
+validators has put this submission into the ledger, which anyone can check with "quorate verify" and no node at all.
+
+With --json the receipt itself, or {"error":…}, goes to stdout; what happens on the way goes to stderr.`,
+  examples: [
+    [`quorate submit --data '{"text":"hi"}' --json > r.json`, 'submit a note and keep its receipt'],
+    ['quorate submit --kind order --data @order.json --id order-17', 'a kind of your own, under your own id'],
+    ['date | jq -R "{text:.}" | quorate submit --data -', 'the payload from stdin'],
+  ],
+  exits: [
+    [EXIT.ok.code, 'final, the receipt is on stdout (with --wait 0: durable)'],
+    [EXIT.usage.code, 'wrong arguments'],
+    [EXIT.data.code, 'the node refused it: payload, kind, or the id is taken by other content'],
+    [EXIT.unavailable.code, 'no final answer in time; sending the same again is safe'],
+    [EXIT.permission.code, 'key unknown or signature refused, or the key file is not readable'],
+  ],
+  async run({ values }, terminal) {
+    const directory = dataDirectory(values['data-dir'], terminal);
+    const waitS = values.wait === undefined ? DEFAULT_WAIT_S : wholeNumber('submit', 'wait', values.wait, 0, 3600);
+    const payload = await readPayload(values.data, terminal);
+    const issuedAtMs = values['issued-at'] === undefined ? terminal.nowMs() : readTime(values['issued-at']);
+    const api = apiUrl(values.api, directory);
+    const key = readClientKey(values.key ?? join(directory, 'keys', 'dev-client.json'));
+    const draft = { kind: values.kind ?? 'note', id: values.id ?? randomUUID(), issuedAtMs, payload };
+    const signed = await sign(key, draft);
+    const envelopeFile = values['envelope-out'];
+    if (envelopeFile !== undefined) writeFile(envelopeFile, signed.body);
+    const result = await send(signed, api, waitS * 1000, terminal);
+    report(result, signed, { waitS, json: values.json }, terminal);
+    return result.state === 'final' || waitS === 0 ? EXIT.ok.code : EXIT.unavailable.code;
+  },
+});
+
+async function readPayload(data: string | undefined, terminal: Terminal): Promise<JsonObject> {
+  if (data === undefined) throw usageError('submit', `--data is missing: the payload, such as --data '{"text":"hi"}'.`);
+  if (data === '-') return parseObject(await terminal.readStdin(), 'stdin');
+  if (data.startsWith('@')) return parseObject(readRequired(data.slice(1)), data.slice(1));
+  return parseObject(Buffer.from(data), '--data');
+}
+
+function readTime(text: string): number {
+  const timeMs = parseTime(text);
+  if (timeMs === null) {
+    throw usageError('submit', `--issued-at is "${text}", allowed is a UTC time such as 2026-11-20T12:00:00.000Z.`);
+  }
+  return timeMs;
+}
+
+function readClientKey(path: string): ClientKey {
+  const bytes = readOptional(path);
+  if (bytes === null) {
+    throw new CliError(EXIT.data.code, `${path}: no such key file.`, {
+      hint: 'A development node writes keys/dev-client.json into its data directory; "quorate keys client NAME" makes others.',
+    });
+  }
+  try {
+    return parseClientKey(parseJson(bytes, path));
+  } catch (error) {
+    if (error instanceof ClientKeyError) throw new CliError(EXIT.data.code, `${path}: ${error.message}.`);
+    throw error;
+  }
+}
+
+async function sign(key: ClientKey, draft: Parameters<typeof signSubmission>[2]): Promise<SignedSubmission> {
+  try {
+    return signSubmission(await loadEd25519(), key, draft);
+  } catch (error) {
+    if (error instanceof ShapeError) {
+      const faults = error.errors.map(
+        (fault) => `${fault.pointer.slice(1)}: found ${fault.found}, allowed is ${fault.allowed}`,
+      );
+      throw usageError('submit', `not a submission: ${faults.join('; ')}.`);
+    }
+    if (error instanceof ClientKeyError) throw new CliError(EXIT.data.code, `the key file: ${error.message}.`);
+    throw error;
+  }
+}
+
+function writeFile(path: string, bytes: Uint8Array): void {
+  try {
+    writeFileSync(path, bytes);
+  } catch (error) {
+    throw new CliError(
+      EXIT.cannotCreate.code,
+      `${path}: cannot be written (${error instanceof Error ? error.message : error}).`,
+    );
+  }
+}
+
+async function send(signed: SignedSubmission, api: string, waitMs: number, terminal: Terminal): Promise<Submitted> {
+  const note = ({ reason, delayMs }: Pause) =>
+    terminal.err(`quorate submit: ${reason}; again in ${(delayMs / 1000).toFixed(1)} s\n`);
+  try {
+    return await submit(signed, { api, waitMs, host: terminal, note });
+  } catch (error) {
+    if (error instanceof SubmissionRefused) throw refusal(error, api);
+    if (error instanceof NodeUnavailable) throw unavailable(error, api, signed);
+    throw error;
+  }
+}
+
+function refusal(error: SubmissionRefused, api: string): CliError {
+  const answer = refused(api, { status: error.status, body: error.problem });
+  if (error.status !== 409) return answer;
+  return new CliError(answer.exitCode, answer.message, {
+    hint: 'Choose another --id, or repeat the first submission exactly: same --data and --issued-at as then.',
+    ...(answer.detail === undefined ? {} : { detail: answer.detail }),
+  });
+}
+
+function unavailable(error: NodeUnavailable, api: string, { envelope, digest }: SignedSubmission): CliError {
+  const asked =
+    error.askedToWaitMs === null ? '' : ` The node asks to wait ${Math.ceil(error.askedToWaitMs / 1000)} s.`;
+  return new CliError(EXIT.unavailable.code, `${api}: ${error.message}.${asked} It may have arrived or not.`, {
+    hint: `Repeating it is safe: the same command with --id ${envelope.id} --issued-at ${envelope.issued_at}; or ask with "quorate receipt ${digest}".`,
+    detail: { id: envelope.id, issued_at: envelope.issued_at, digest },
+  });
+}
+
+function report(
+  result: Submitted,
+  signed: SignedSubmission,
+  how: { waitS: number; json: boolean },
+  terminal: Terminal,
+): void {
+  const paint = painter(terminal.colours.out);
+  const ask = `quorate receipt ${result.digest}`;
+  if (result.state === 'durable') {
+    if (how.json) printJson(terminal, { state: result.state, digest: result.digest });
+    else
+      terminal.out(
+        `${paint('yellow', 'durable')} on the node's disk, not final yet\n${table([['digest', result.digest]], '  ')}Next: ${ask}\n`,
+      );
+    if (how.waitS > 0) terminal.err(`quorate submit: not final after ${how.waitS} s. Ask again with "${ask}".\n`);
+    return;
+  }
+  if (how.json) {
+    printJson(terminal, result.receipt);
+    return;
+  }
+  const rows = [['kind', signed.envelope.kind], ['id', signed.envelope.id], ...receiptRows(result.receipt)];
+  terminal.out(`${paint('green', 'final')}\n${table(rows, '  ')}`);
+  terminal.out(`Next: ${ask} --json > r.json   then   quorate verify r.json --validators validators.json\n`);
+}

@@ -1,0 +1,274 @@
+// `quorate wal inspect|verify|repair`: the log of a data directory, without a node. Called by dispatch.ts.
+// Reading, judging and cutting are the wal-writer's library; this says what it found and what to do next, and audits repairs.
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { inspectLog, type LogInspection, verifyLog } from '../actors/wal-writer/inspect.js';
+import { type RepairReport, repairLog } from '../actors/wal-writer/repair.js';
+import { appendAudit } from '../config/audit-file.js';
+import { parseGenesis } from '../protocol/genesis.js';
+import { EXIT } from '../runtime/exit-codes.js';
+import { commonOptions } from './args.js';
+import { type Command, defineCommand } from './command.js';
+import { dataDirectory, parseJson, readRequired } from './endpoint.js';
+import { explained, explainedAsync } from './log-errors.js';
+import { DEFAULT_SEGMENT_BYTES, logDirectory, requireDirectory, withDataDirectory } from './offline.js';
+import { CliError, painter, printJson, type Terminal, table } from './output.js';
+import { TrustedHeight } from './trusted-height.js';
+
+const options = { 'data-dir': commonOptions['data-dir'], json: commonOptions.json } as const;
+
+const MEANING = {
+  clean: 'whole',
+  torn: 'whole up to a batch that a crash cut off: the next start sets it aside and goes on',
+  suspect: 'the last batch is bad in a way that no crash explains: nothing is signed until it is repaired',
+  corrupt: 'damaged before its end: nothing is accepted or signed until it is repaired',
+} as const;
+
+const inspectCommand = defineCommand({
+  name: 'wal inspect',
+  summary: 'show what the log holds',
+  positionals: [],
+  options,
+  about: `
+Lists the segments of the log and counts its records. Changes nothing, and may be used while a node runs; then the batch
+that is just being written can look torn.`,
+  examples: [['quorate wal inspect', 'segments, records, state']],
+  exits: [
+    [EXIT.ok.code, 'the log could be read, whatever its state'],
+    [EXIT.data.code, 'there is no log, or it is not one of this version'],
+  ],
+  async run({ values }, terminal) {
+    const directory = dataDirectory(values['data-dir'], terminal);
+    requireDirectory(directory);
+    const log = explained(() => inspectLog(logDirectory(directory)));
+    if (values.json) printJson(terminal, log);
+    else printInspection(log, terminal);
+    return EXIT.ok.code;
+  },
+});
+
+const verifyCommand = defineCommand({
+  name: 'wal verify',
+  summary: 'check every checksum and link of the log of a stopped node',
+  positionals: [],
+  options,
+  about: `
+Reads the whole log and checks every checksum and every link of its chain of hashes. Says where damage begins, and which
+command mends it.`,
+  examples: [['quorate wal verify && quorate start', 'start only on a whole log']],
+  exits: [
+    [EXIT.ok.code, 'the next start goes on; a crash may have left a torn end, which it sets aside'],
+    [EXIT.data.code, 'damaged, or no log'],
+    [EXIT.running.code, 'a node runs on this directory'],
+  ],
+  async run({ values }, terminal) {
+    const directory = dataDirectory(values['data-dir'], terminal);
+    const log = await withDataDirectory(directory, () => explained(() => verifyLog(logDirectory(directory))));
+    if (values.json) printJson(terminal, log);
+    else
+      terminal.out(
+        `${stateLine(log, terminal)}\n${log.records} records in ${log.batches} batches, last position ${log.lastLsn}\n`,
+      );
+    if (log.ok) return EXIT.ok.code;
+    terminal.err(`quorate wal verify: ${REPAIR_ADVICE}\n`);
+    return EXIT.data.code;
+  },
+});
+
+const repairCommand = defineCommand({
+  name: 'wal repair',
+  summary: 'make a damaged log usable again',
+  positionals: [],
+  options: {
+    ...options,
+    'accept-loss': { type: 'boolean', about: 'give up what cannot be read and begin a new epoch' },
+    genesis: { type: 'string', value: 'FILE', about: 'genesis.json (default: that of the data directory)' },
+  },
+  about: `
+Sets aside what a crash left at the end of the log; a start does that too. More is given up only with --accept-loss: the
+log is cut before the damage and a new epoch begins, whose record names the last height that the rest of the log proves.
+Receipts above that height are void, and whatever stood behind the damage is lost. So look for a backup first.
+
+Nothing is deleted: what is taken out lies in wal/broken-<time>/ afterwards. The repair is a line in audit.jsonl.
+
+Only the single validator of a chain may accept loss: where there are others, they have what this one has lost.`,
+  examples: [
+    ['quorate wal repair', 'what costs nothing'],
+    ['quorate wal repair --accept-loss', 'when there is no backup'],
+  ],
+  exits: [
+    [EXIT.ok.code, 'repaired, or nothing to do'],
+    [EXIT.data.code, 'something would be lost; nothing was changed'],
+    [EXIT.io.code, 'the disk failed; run it again on a sound one'],
+    [EXIT.running.code, 'a node runs on this directory'],
+  ],
+  async run({ values }, terminal) {
+    const directory = dataDirectory(values['data-dir'], terminal);
+    const acceptLoss = values['accept-loss'];
+    const genesis = values.genesis ?? join(directory, 'genesis.json');
+    const report = await withDataDirectory(directory, () => repair({ directory, genesis, acceptLoss }, terminal));
+    if (values.json) printJson(terminal, report);
+    else terminal.out(`${repairSentence(report)}\n`);
+    if (report.result !== 'needs-accept-loss') return EXIT.ok.code;
+    terminal.err(
+      `quorate wal repair: nothing was changed. Restore a backup, or give up the rest: quorate wal repair --accept-loss\n`,
+    );
+    return EXIT.data.code;
+  },
+});
+
+export const walCommands: readonly Command[] = [inspectCommand, verifyCommand, repairCommand];
+
+const REPAIR_ADVICE = 'Restore a backup, or give up what is damaged: quorate wal repair --accept-loss';
+
+interface RepairTask {
+  readonly directory: string;
+  readonly genesis: string;
+  readonly acceptLoss: boolean;
+}
+
+async function repair({ directory, genesis, acceptLoss }: RepairTask, terminal: Terminal): Promise<RepairReport> {
+  const wal = logDirectory(directory);
+  const trusted = new TrustedHeight();
+  const found = explained(() => inspectLog(wal, { onRecord: (record) => trusted.take(record) }));
+  const identity = logIdentity(found, genesis, acceptLoss);
+  const height = trusted.height ?? heightOfUnproven(found);
+  const facts = { event: 'wal_repair', accept_loss: acceptLoss, ...damageFacts(found) };
+  const changes = found.state === 'torn' || (found.state !== 'clean' && acceptLoss);
+  if (acceptLoss && changes && height === null) throw unprovenHeight(found);
+  if (changes) appendAudit(directory, terminal.nowMs(), { ...facts, result: 'started' });
+  const report = await explainedAsync(() =>
+    repairLog({
+      directory: wal,
+      identity,
+      segmentBytes: found.segments.at(-1)?.sizeBytes ?? DEFAULT_SEGMENT_BYTES,
+      native: (section) => section(),
+      random: randomBytes,
+      acceptLoss,
+      nowMs: terminal.nowMs(),
+      lastTrustedHeight: () => height ?? 0,
+    }),
+  );
+  if (changes) {
+    const { newEpoch, keptIn } = report;
+    const epoch = newEpoch === null ? {} : { epoch: newEpoch.epoch, last_trusted_height: newEpoch.lastTrustedHeight };
+    appendAudit(directory, terminal.nowMs(), { ...facts, ...epoch, kept_in: keptIn, result: report.result });
+  }
+  return report;
+}
+
+/**
+ * The height of a log that names none: 0 when it is whole from its first record, null when its beginning has been pruned.
+ * Then the ledger goes further than the log can say, and 0 would void all of it.
+ */
+function heightOfUnproven(found: LogInspection): number | null {
+  const first = found.segments[0]?.name ?? found.unread[0];
+  return first === undefined || first === FIRST_SEGMENT ? 0 : null;
+}
+
+const FIRST_SEGMENT = `${'1'.padStart(16, '0')}.seg`;
+
+function unprovenHeight(found: LogInspection): CliError {
+  const first = found.segments[0]?.name ?? found.unread[0];
+  return new CliError(
+    EXIT.data.code,
+    `the log begins with segment ${first}, and what can be read of it proves no height.`,
+    {
+      hint: 'Restore a backup: without one it cannot be said which receipts stay valid.',
+    },
+  );
+}
+
+/**
+ * Whose log it is, by its own headers. To give up a part of it takes the genesis too: it must be this chain's, and of a
+ * single validator, whose key stands there.
+ */
+function logIdentity(
+  found: LogInspection,
+  genesisFile: string,
+  acceptLoss: boolean,
+): { chainId: Uint8Array; publicKey: Uint8Array } {
+  const chainId = found.chainId === null ? null : Buffer.from(found.chainId, 'hex');
+  const publicKey = found.publicKey === null ? null : Buffer.from(found.publicKey, 'hex');
+  if (!acceptLoss && chainId !== null && publicKey !== null) return { chainId, publicKey };
+  const genesis = parseGenesis(parseJson(readRequired(genesisFile), genesisFile));
+  const [validator, second] = genesis.validators;
+  if (validator === undefined || second !== undefined) {
+    throw new CliError(
+      EXIT.data.code,
+      `${genesisFile}: this chain has ${genesis.validators.length} validators, loss can be accepted by a single one only.`,
+      {
+        hint: 'Restore a backup, or let this node fetch from the others what it has lost.',
+      },
+    );
+  }
+  if (chainId !== null && !genesis.chainId.equals(chainId)) {
+    throw new CliError(
+      EXIT.data.code,
+      `${genesisFile} is chain ${genesis.chainIdHex}, the log is of chain ${found.chainId}.`,
+      {
+        hint: 'Name the right one with --genesis.',
+      },
+    );
+  }
+  return { chainId: genesis.chainId, publicKey: publicKey ?? validator.publicKey };
+}
+
+function damageFacts({ state, damage }: Pick<LogInspection, 'state' | 'damage'>) {
+  return { state, segment: damage?.segment ?? null, offset: damage?.offset ?? null, reason: damage?.reason ?? null };
+}
+
+function stateLine({ state, damage }: Pick<LogInspection, 'state' | 'damage'>, terminal: Terminal): string {
+  const paint = painter(terminal.colours.out);
+  const style = state === 'clean' ? 'green' : state === 'torn' ? 'yellow' : 'red';
+  const where = damage === null ? '' : `\n  ${damage.segment} at offset ${damage.offset}: ${damage.reason}`;
+  return `${paint(style, state)}: ${MEANING[state]}${where}`;
+}
+
+function printInspection(log: LogInspection, terminal: Terminal): void {
+  const paint = painter(terminal.colours.out);
+  const facts = [
+    ['directory', log.directory],
+    ['chain', log.chainId ?? 'not readable'],
+    ['key', log.publicKey ?? 'not readable'],
+    ['epoch', String(log.epoch)],
+    ['records', `${log.records} in ${log.batches} batches, last position ${log.lastLsn}`],
+    ...Object.entries(log.recordsByType).map(([type, count]) => [`  ${type}`, String(count)]),
+    ['used', `${log.usedBytes} bytes`],
+    ...fileRow('set aside', [...log.torn, ...log.suspect]),
+    ...fileRow('not read', log.unread),
+    ...fileRow('leftover', log.temporary),
+  ];
+  const head = ['segment', 'epoch', 'positions', 'batches', 'used', 'size'].map((name) => paint('dim', name));
+  const rows = log.segments.map((segment) => [
+    segment.name,
+    String(segment.epoch),
+    segment.records === 0 ? 'empty' : `${segment.firstLsn} to ${segment.lastLsn}`,
+    String(segment.batches),
+    String(segment.usedBytes),
+    String(segment.sizeBytes),
+  ]);
+  terminal.out(`${stateLine(log, terminal)}\n${table(facts, '  ')}\n${table([head, ...rows], '  ')}`);
+}
+
+function fileRow(name: string, files: readonly string[]): string[][] {
+  return files.length === 0 ? [] : [[name, files.join(', ')]];
+}
+
+function repairSentence(report: RepairReport): string {
+  const { before, result, lastLsn, newEpoch, keptIn } = report;
+  if (result === 'nothing-to-do') return 'nothing to do: the log is whole';
+  if (result === 'needs-accept-loss') {
+    const where =
+      before.damage === null
+        ? ''
+        : ` (${before.damage.segment} at offset ${before.damage.offset}: ${before.damage.reason})`;
+    return `the log is ${before.state}${where}; what can be read ends at position ${lastLsn}`;
+  }
+  if (newEpoch === null) return `repaired: the torn end is set aside, the log ends at position ${lastLsn}`;
+  return [
+    `repaired: the log ends at position ${lastLsn}, epoch ${newEpoch.epoch} begins`,
+    `Receipts above height ${newEpoch.lastTrustedHeight} are void.`,
+    ...(keptIn === null ? [] : [`What was taken out: ${keptIn}`]),
+  ].join('\n');
+}

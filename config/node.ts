@@ -1,0 +1,48 @@
+// What the daemon knows before any actor starts: settings, identity, genesis, places. Built by runtime/daemon.ts and
+// cut into slices by each actor's spec. Plain data: it crosses threads. It must hold no handle and no function.
+import type { JsonObject } from '../protocol/json.js';
+import type { QuorateConfig } from './schema.js';
+
+export interface NodeIdentity {
+  readonly nodeId: string;
+  /** 64 hex. */
+  readonly publicKey: string;
+  /** 32-byte Ed25519 seed; handed only to the actors that sign. */
+  readonly seed: Uint8Array;
+}
+
+export interface NodePlaces {
+  readonly data: string;
+  readonly log: string;
+  readonly ledger: string;
+  readonly run: string;
+  readonly keys: string;
+}
+
+/** A secret that this node holds for a client's HMAC key; never in the ledger. */
+export interface HmacSecret {
+  readonly issuer: string;
+  readonly keyId: string;
+  readonly secret: Uint8Array;
+}
+
+/** The operator's wish for the registry (clients.yml, kinds/), or null when none is configured. */
+export interface RegistryWish {
+  readonly clients: readonly JsonObject[];
+  readonly kinds: readonly JsonObject[];
+}
+
+export interface NodeConfig {
+  readonly settings: QuorateConfig;
+  readonly identity: NodeIdentity;
+  /** Canonical text of genesis.json, and its SHA-256 in hex. */
+  readonly genesis: string;
+  readonly chainId: string;
+  readonly places: NodePlaces;
+  readonly wish: RegistryWish | null;
+  readonly hmacSecrets: readonly HmacSecret[];
+  /** This start may create the log: the data directory is being initialised. */
+  mayCreateLog: boolean;
+  /** The client port: 0 until the first ingress has bound one, then the port that every later one must take. */
+  apiPort: number;
+}

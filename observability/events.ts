@@ -1,0 +1,130 @@
+// The event catalogue: every line that operators and alerts may rely on, with its level and fixed wording. Called
+// wherever something worth telling happens. What varies goes into fields, never into the wording.
+import type { Logger } from 'pino';
+import { levelForStatus } from './logs.js';
+
+type EventLevel = 'debug' | 'info' | 'warn' | 'error' | 'fatal';
+
+/** Event name → its fields. Names are dotted, subject first; fields carry their unit last. */
+export interface EventFields {
+  'node.starting': { version: string; mode: string; data_dir: string; config_file: string | null };
+  'node.ready': { api: string; ops: string; node_id: string; chain_id: string; startup_ms: number };
+  'node.not_ready': { checks: readonly string[] };
+  'node.stopping': { signal: string };
+  'node.stopped': { drained: boolean; duration_ms: number };
+  'node.stop_forced': { reason: string; cut: readonly string[] };
+  'node.fatal': { exit_code: number; reason: string };
+  'node.already_running': { data_dir: string; pid: number | null };
+
+  'config.warning': { warning: string };
+  'config.refused': { problems: readonly string[] };
+  'config.reload_ok': { changed: readonly string[] };
+  'config.reload_unchanged': Record<never, never>;
+  'config.reload_refused': { problems: readonly string[]; actor?: string };
+
+  'key.generated': { file: string; node_id: string };
+  'key.mode_refused': { file: string; found: string; allowed: string };
+  'key.changed': { found: string; remembered: string };
+  'client_key.generated': { file: string; issuer: string };
+  'genesis.created': { file: string; chain_id: string };
+  'registry.changed': { version: number; clients: number; kinds: number; height: number };
+
+  'actor.started': { actor: string; incarnation: number; startup_ms: number };
+  'actor.died': { actor: string; incarnation: number; reason: string; err?: Error };
+  'actor.restarting': { actor: string; incarnation: number; delay_ms: number; policy: string };
+  'actor.breaker_opened': { actor: string; failures: number; open_ms: number };
+  'actor.breaker_closed': { actor: string };
+  'actor.budget_spent': { group: string; restarts: number; period_ms: number };
+  'actor.killed': { actor: string; incarnation: number; by: string };
+
+  'wal.opened': { segments: number; next_lsn: number; unsettled: number; duration_ms: number };
+  'wal.torn_tail': { segment: string; offset_bytes: number; copied_to: string };
+  'wal.quarantined': { segment: string; offset_bytes: number; reason: string; repair: string };
+  'wal.fsync_failed': { segment: string; err: Error };
+  'store.opened': { height: number; duration_ms: number };
+  'store.replayed': { from_height: number; to_height: number; duration_ms: number };
+  'store.integrity_failed': { height: number; reason: string };
+
+  'state.migration_started': { from_version: number; to_version: number; backup: string };
+  'state.migration_succeeded': { from_version: number; to_version: number; backup_checksum: string };
+  'state.migration_failed': { reason: string };
+  'state.rolled_back': { reason: string; backup_checksum: string };
+  'state.corrupt': { file: string; reason: string };
+
+  'http.answered': {
+    request_id: string;
+    method: string;
+    route: string;
+    status: number;
+    duration_ms: number;
+    problem?: string;
+  };
+  'log.reopened': { file: string };
+}
+
+export type EventName = keyof EventFields;
+
+interface EventSpec {
+  readonly level: EventLevel;
+  readonly wording: string;
+}
+
+/** Changing a wording breaks somebody's alert: treat it as an interface. */
+export const EVENTS = {
+  'node.starting': { level: 'info', wording: 'Node starting' },
+  'node.ready': { level: 'info', wording: 'Node ready' },
+  'node.not_ready': { level: 'warn', wording: 'Node not ready' },
+  'node.stopping': { level: 'info', wording: 'Node stopping: no new work is taken' },
+  'node.stopped': { level: 'info', wording: 'Node stopped' },
+  'node.stop_forced': { level: 'warn', wording: 'Stop forced before everything had finished' },
+  'node.fatal': { level: 'fatal', wording: 'Node cannot go on' },
+  'node.already_running': { level: 'fatal', wording: 'Another process holds this data directory' },
+
+  'config.warning': { level: 'warn', wording: 'Configuration accepted with a warning' },
+  'config.refused': { level: 'fatal', wording: 'Configuration refused' },
+  'config.reload_ok': { level: 'info', wording: 'Configuration reloaded' },
+  'config.reload_unchanged': { level: 'info', wording: 'Configuration reloaded: nothing changed' },
+  'config.reload_refused': { level: 'error', wording: 'Reload refused: the last good configuration stays in force' },
+
+  'key.generated': { level: 'warn', wording: 'Node key generated: for development only, keep it out of production' },
+  'key.mode_refused': { level: 'fatal', wording: 'Key file mode refused' },
+  'key.changed': { level: 'fatal', wording: 'Node key does not belong to this data' },
+  'client_key.generated': { level: 'warn', wording: 'Development client key generated and registered' },
+  'genesis.created': { level: 'info', wording: 'Genesis created: this is a new chain' },
+  'registry.changed': { level: 'info', wording: 'Registry of clients and kinds changed' },
+
+  'actor.started': { level: 'info', wording: 'Actor started' },
+  'actor.died': { level: 'error', wording: 'Actor died' },
+  'actor.restarting': { level: 'warn', wording: 'Actor will be restarted' },
+  'actor.breaker_opened': { level: 'error', wording: 'Circuit breaker opened' },
+  'actor.breaker_closed': { level: 'info', wording: 'Circuit breaker closed' },
+  'actor.budget_spent': { level: 'fatal', wording: 'Restart budget spent' },
+  'actor.killed': { level: 'warn', wording: 'Actor killed on request' },
+
+  'wal.opened': { level: 'info', wording: 'Log opened' },
+  'wal.torn_tail': { level: 'warn', wording: 'Torn tail of the log set aside; nothing acknowledged was in it' },
+  'wal.quarantined': { level: 'fatal', wording: 'Log damaged: quarantined, this node signs nothing' },
+  'wal.fsync_failed': { level: 'fatal', wording: 'fsync failed: nothing may be built on this disk' },
+  'store.opened': { level: 'info', wording: 'Ledger store opened' },
+  'store.replayed': { level: 'info', wording: 'Ledger store brought up to date from the log' },
+  'store.integrity_failed': { level: 'fatal', wording: 'Ledger integrity check failed' },
+
+  'state.migration_started': { level: 'info', wording: 'State migration started' },
+  'state.migration_succeeded': { level: 'info', wording: 'State migration succeeded' },
+  'state.migration_failed': { level: 'fatal', wording: 'State migration failed' },
+  'state.rolled_back': { level: 'fatal', wording: 'State migration rolled back: the old state is in force' },
+  'state.corrupt': { level: 'fatal', wording: 'State file corrupt: refusing to start fresh over it' },
+
+  'http.answered': { level: 'debug', wording: 'Request answered' },
+  'log.reopened': { level: 'info', wording: 'Log file reopened' },
+} as const satisfies { readonly [Name in EventName]: EventSpec };
+
+/** Writes one catalogued event: `{event, …fields, msg}`. The level of an HTTP answer follows its status. */
+export function event<Name extends EventName>(log: Logger, name: Name, fields: EventFields[Name]): void {
+  const spec: EventSpec = EVENTS[name];
+  const level = 'status' in fields ? levelForStatus(fields.status) : spec.level;
+  // Most lines of a busy node are below the level: they must not cost an object.
+  if (!log.isLevelEnabled(level)) return;
+  const line: object = { event: name, ...fields };
+  log[level](line, spec.wording);
+}

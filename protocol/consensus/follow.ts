@@ -1,0 +1,126 @@
+// What a node does in a view that is not its own to fill: notarize the leader's block (R3) or give the view up (R4).
+// Called by step() in every turn.
+// Must never call a block invalid that is merely not judged, or not justified, yet.
+import { currentDelays, giveUpAtMs } from './activity.js';
+import { maySign, signVote } from './ballot.js';
+import { ancestry, chainTo, judge } from './chain.js';
+import { recordBlock } from './commit.js';
+import { leaderOf } from './context.js';
+import type { BlockRef } from './message.js';
+import { justification, proposalMessage } from './propose.js';
+import { parentCertificate, type ViewState, viewState, voteOf } from './state.js';
+import { broadcast, type Turn, want } from './turn.js';
+import { FINALIZE, NOTARIZE, NULLIFY, type VoteKind } from './vote.js';
+
+/** R3: notarize the leader's block once it is justified, its ancestry held and valid, and the host found it valid. */
+export function notarize(turn: Turn): void {
+  const { state, context } = turn;
+  const entry = state.views.get(state.view);
+  if (entry === undefined || entry.proposal === null || leaderOf(context, state.view) === context.self) return;
+  const { block } = entry.proposal;
+  if (entry.leaderEquivocated || !maySign(turn, NOTARIZE, state.view, block.hash)) return;
+  const known = state.blocks.get(block.hash);
+  if (known === undefined) return;
+  if (besideTip(turn, block)) known.validity = 'invalid';
+  if (known.validity === 'invalid' || !justified(turn, block, entry.proposalFrom)) return;
+  if (ancestry(turn, block.parentHash, block.parentView, entry.proposalFrom) !== 'ready') return;
+  if (chainTo(state, block.hash, block.view).state === 'foreign') known.validity = 'invalid';
+  if (known.validity === 'unknown') judge(turn, known, entry.proposalFrom);
+  if (known.validity !== 'valid') return;
+  recordBlock(turn, known);
+  const vote = signVote(turn, NOTARIZE, state.view, block.hash);
+  if (vote !== null) broadcast(turn, { type: 'vote', epoch: context.epoch, vote });
+}
+
+/** What is final cannot be built around: the finalized view has no Nullification that could justify it. */
+function besideTip(turn: Turn, block: BlockRef): boolean {
+  const tip = turn.state.finalized;
+  return block.parentView < tip.view || (block.parentView === tip.view && block.parentHash !== tip.hash);
+}
+
+/** Whether the parent is certified and every view between nullified; asks the proposer for what is missing. */
+function justified(turn: Turn, block: BlockRef, holder: number | null): boolean {
+  const { state } = turn;
+  const { parentView, parentHash, view } = block;
+  let whole = true;
+  if (parentView > state.finalized.view && parentCertificate(state.views.get(parentView))?.hash !== parentHash) {
+    want(turn, { type: 'certificate', view: parentView, kinds: [NOTARIZE] }, holder);
+    whole = false;
+  }
+  for (let gap = parentView + 1; gap < view; gap++) {
+    if (state.views.get(gap)?.nullification != null) continue;
+    want(turn, { type: 'certificate', view: gap, kinds: [NULLIFY] }, holder);
+    whole = false;
+  }
+  return whole;
+}
+
+/** R4: give the current view up when there is a reason to, once. */
+export function nullify(turn: Turn): void {
+  const { state } = turn;
+  if (!maySign(turn, NULLIFY, state.view, null) || !reasonToNullify(turn)) return;
+  const vote = signVote(turn, NULLIFY, state.view, null);
+  if (vote !== null) broadcast(turn, { type: 'vote', epoch: turn.context.epoch, vote });
+}
+
+function reasonToNullify(turn: Turn): boolean {
+  const { state, context } = turn;
+  const giveUp = giveUpAtMs(turn);
+  if (giveUp !== null && turn.now >= giveUp) return true;
+  const entry = state.views.get(state.view);
+  if (entry === undefined) return false;
+  if (entry.leaderEquivocated) return true;
+  if (entry.proposal !== null && state.blocks.get(entry.proposal.block.hash)?.validity === 'invalid') return true;
+  const leader = leaderOf(context, state.view);
+  if (leader !== context.self && voteOf(entry, NULLIFY, leader) !== undefined) return true;
+  // f + 1 nullify votes hold one of an honest node. With f = 0 that would be one vote of anybody: one slow node could
+  // then end every view, so there each waits for its own clock.
+  if (state.faults === 0) return false;
+  let others = 0;
+  for (const vote of entry.votes[NULLIFY - 1]!) if (vote !== undefined && vote.signer !== context.self) others += 1;
+  return others > state.faults;
+}
+
+/** R4: while a nullified view cannot be left, repeat every t_r what the peers may have missed. */
+export function repeat(turn: Turn): void {
+  const { state, context } = turn;
+  const entry = state.views.get(state.view);
+  if (context.self === null || voteOf(entry, NULLIFY, context.self) === undefined) return;
+  if (state.repeatAtMs !== null && turn.now >= state.repeatAtMs) {
+    repeatEntry(turn);
+    repeatVotes(turn, entry!);
+    state.repeatAtMs = null;
+  }
+  state.repeatAtMs ??= turn.now + currentDelays(turn).repeatMs;
+}
+
+/** The certificates that prove where this node is: its tip, and how it came into the current view. */
+export function repeatEntry(turn: Turn): void {
+  const { state, context } = turn;
+  const tip = state.finalized.certificate;
+  if (tip !== null) broadcast(turn, { type: 'certificate', epoch: context.epoch, certificate: tip });
+  const before = state.views.get(state.view - 1);
+  const entrance = parentCertificate(before) ?? before?.nullification ?? null;
+  if (entrance !== null) broadcast(turn, { type: 'certificate', epoch: context.epoch, certificate: entrance });
+}
+
+const KINDS: readonly VoteKind[] = [NOTARIZE, NULLIFY, FINALIZE];
+
+/** The same bytes again: the own proposal of this view, if there is one, and the own votes. Signs nothing. */
+export function repeatVotes(turn: Turn, entry: ViewState): void {
+  const { context, state } = turn;
+  if (context.self === null) return;
+  const notarized = voteOf(entry, NOTARIZE, context.self);
+  const leads = leaderOf(context, entry.view) === context.self;
+  const block = leads && notarized !== undefined ? state.blocks.get(notarized.hash!)?.block : undefined;
+  if (block !== undefined) {
+    const proposal = { block, signature: notarized!.signature, justification: justification(state, block) };
+    viewState(state, entry.view).proposal = proposal;
+    broadcast(turn, proposalMessage(turn, proposal));
+  }
+  for (const kind of KINDS) {
+    const vote = voteOf(entry, kind, context.self);
+    if (vote === undefined || (block !== undefined && kind === NOTARIZE)) continue;
+    broadcast(turn, { type: 'vote', epoch: context.epoch, vote });
+  }
+}

@@ -1,0 +1,52 @@
+// Whole clusters of cores under seeded faults: agreement at every commit, liveness once the faults end.
+// Run by ava; QUORATE_SEEDS=N runs more seeds than the default.
+// Must never pass because nothing happened: every run asserts what it went through.
+import process from 'node:process';
+import test from 'ava';
+import { Cluster, type Faults } from './testing/cluster.js';
+import { checkVotes } from './testing/host.js';
+
+const SEEDS = Number(process.env.QUORATE_SEEDS ?? 12);
+const CALM: Faults = { endMs: 0, loss: 0, duplicate: 0, crash: 0 };
+const STORM: Faults = { endMs: 20_000, loss: 0.25, duplicate: 0.2, crash: 0.02 };
+
+function finishes(cluster: Cluster, endMs: number): string[] {
+  cluster.runUntil(endMs);
+  const complaints = [...cluster.halts];
+  for (const { host } of cluster.honest) {
+    checkVotes(host.disk);
+    const missing = cluster.submissions - host.finalEntries.size;
+    if (missing !== 0) complaints.push(`node ${host.context.self} lacks ${missing} of ${cluster.submissions}`);
+    const { state } = host;
+    // Bounded state: what is behind the finalized view is gone, and a healthy cluster has no backlog.
+    for (const view of state.views.keys()) if (view <= state.finalized.view) complaints.push(`view ${view} is kept`);
+    if (state.views.size > 3) complaints.push(`${state.views.size} views are kept`);
+    if (state.blocks.size > 3) complaints.push(`${state.blocks.size} blocks are kept`);
+  }
+  return complaints;
+}
+
+for (const n of [1, 2, 3, 4]) {
+  test(`CO-1: ${n} calm nodes finalize every submission without nullifying a view`, (t) => {
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const cluster = new Cluster({ n, seed, faults: CALM });
+      for (let i = 0; i < 40; i++) cluster.submit(1_000 + 37 * i);
+      t.deepEqual(finishes(cluster, 10_000), [], `seed ${seed}`);
+      t.true(cluster.chain.length > 5);
+      t.is(cluster.accused.size, 0);
+    }
+  });
+
+  test(`CO-1 CO-2: ${n} nodes under loss, duplication and crashes agree, and recover when the faults end`, (t) => {
+    let crashes = 0;
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const cluster = new Cluster({ n, seed, faults: STORM });
+      for (let i = 0; i < 120; i++) cluster.submit(150 * i);
+      for (let i = 0; i < 10; i++) cluster.submit(21_000 + 500 * i);
+      t.deepEqual(finishes(cluster, 60_000), [], `seed ${seed}`);
+      t.is(cluster.accused.size, 0, `seed ${seed}`);
+      crashes += cluster.crashes;
+    }
+    t.true(crashes > SEEDS, `${crashes} crashes`);
+  });
+}

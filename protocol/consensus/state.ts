@@ -1,0 +1,192 @@
+// The core's memory of one validator: finalized tip, current view, and per unfinalized view the votes and certificates.
+// Made by createState(), changed only by step() and replay(); the host may read it (wakeAtMs, view, finalized, halted).
+// Must never grow with the length of the chain: everything at or below the finalized view is forgotten.
+import type { Certificate } from './certificate.js';
+import type { Context } from './context.js';
+import type { Contents } from './effect.js';
+import type { BlockRef, Proposal, Vote } from './message.js';
+import { faults, quorum } from './quorum.js';
+import { FINALIZE, NOTARIZE, NULLIFY, type VoteKind } from './vote.js';
+
+const KINDS: readonly VoteKind[] = [NOTARIZE, NULLIFY, FINALIZE];
+
+export interface Finalized {
+  readonly view: number;
+  readonly height: number;
+  readonly hash: string;
+  /** The Finalization, or null for genesis and where the host did not keep it. */
+  readonly certificate: Certificate | null;
+}
+
+/** What is known about one view above the finalized one. */
+export interface ViewState {
+  readonly view: number;
+  /** By kind − 1, then by signer: the first verified vote of each (R0). The own votes stand here too, and only here. */
+  readonly votes: readonly (Vote | undefined)[][];
+  proposal: Proposal | null;
+  /** Whose message brought the proposal, to tell who holds what it stands on. */
+  proposalFrom: number | null;
+  notarization: Certificate | null;
+  nullification: Certificate | null;
+  finalization: Certificate | null;
+  /** The leader signed two blocks for this view. */
+  leaderEquivocated: boolean;
+}
+
+export interface BlockEntry {
+  readonly block: BlockRef;
+  validity: 'unknown' | 'asked' | 'valid' | 'invalid';
+  /** Its journal record has been given out. */
+  durable: boolean;
+}
+
+export interface BuildRequest {
+  readonly view: number;
+  readonly height: number;
+  readonly parentView: number;
+  readonly parentHash: string;
+  readonly contents: Contents;
+}
+
+export interface State {
+  readonly faults: number;
+  readonly quorum: number;
+  finalized: Finalized;
+  /** Sign nothing at or below this view (a floor record, or the tip the state was made with). */
+  floorView: number;
+  view: number;
+  enteredAtMs: number;
+  /** The highest view with any certificate; the current view is above it (R1). */
+  certifiedView: number;
+  /** The block of the highest view that is notarized or final: what the next leader most likely builds on. */
+  newest: { readonly view: number; readonly hash: string };
+  readonly views: Map<number, ViewState>;
+  readonly blocks: Map<string, BlockEntry>;
+  /** Views with a Finalization that is not committed, for lack of a body. */
+  uncommitted: number[];
+  pendingCount: number;
+  /** Reasons for the current view to end in time, each since when; null where it does not hold (R9). */
+  pendingSinceMs: number | null;
+  contentSinceMs: number | null;
+  engagedSinceMs: number | null;
+  /** The host could not build in this view. */
+  declined: boolean;
+  building: BuildRequest | null;
+  /** When to repeat what this view's peers may have missed (R4, t_r). */
+  repeatAtMs: number | null;
+  /** By validator: our view when its link last brought anything. */
+  readonly heardInView: number[];
+  /** Wants that were given out and not answered, with the view they belong to. */
+  readonly wanted: Map<string, number>;
+  /** Evidence given out, with its view. */
+  readonly accused: Map<string, number>;
+  /** Why this node signs nothing although its core runs (a doubtful log, CONSENSUS.md 1.8), or null. */
+  quarantined: string | null;
+  /** Why the core stopped for good, or null. */
+  halted: string | null;
+  started: boolean;
+  /** When the host must send the next tick, unix milliseconds, or null while nothing is awaited. */
+  wakeAtMs: number | null;
+}
+
+export interface StateOptions {
+  /** Tip of the ledger: genesis is view 0, height 0. */
+  readonly finalized: {
+    readonly view: number;
+    readonly height: number;
+    readonly hash: string;
+    readonly certificate?: Certificate;
+  };
+  /** A reason to sign nothing, from the start. */
+  readonly quarantined?: string;
+}
+
+/** Throws RangeError for a context that no genesis yields: it would otherwise vote under a wrong index. */
+export function createState(context: Context, options: StateOptions): State {
+  const n = context.validators.length;
+  if (n === 0) throw new RangeError('a context without validators');
+  if (context.self !== null && context.validators[context.self] === undefined) {
+    throw new RangeError(`own index ${context.self} is not among ${n} validators`);
+  }
+  const { view, height, hash, certificate } = options.finalized;
+  return {
+    faults: faults(n),
+    quorum: quorum(n),
+    finalized: { view, height, hash, certificate: certificate ?? null },
+    floorView: view,
+    view: view + 1,
+    enteredAtMs: 0,
+    certifiedView: view,
+    newest: { view, hash },
+    views: new Map(),
+    blocks: new Map(),
+    uncommitted: [],
+    pendingCount: 0,
+    pendingSinceMs: null,
+    contentSinceMs: null,
+    engagedSinceMs: null,
+    declined: false,
+    building: null,
+    repeatAtMs: null,
+    heardInView: context.validators.map(() => view + 1),
+    wanted: new Map(),
+    accused: new Map(),
+    quarantined: options.quarantined ?? null,
+    halted: null,
+    started: false,
+    wakeAtMs: null,
+  };
+}
+
+/** The record of a view, made on first use. Only for views above the finalized one. */
+export function viewState(state: State, view: number): ViewState {
+  let entry = state.views.get(view);
+  if (entry === undefined) {
+    entry = {
+      view,
+      votes: [[], [], []],
+      proposal: null,
+      proposalFrom: null,
+      notarization: null,
+      nullification: null,
+      finalization: null,
+      leaderEquivocated: false,
+    };
+    state.views.set(view, entry);
+  }
+  return entry;
+}
+
+export function voteOf(entry: ViewState | undefined, kind: VoteKind, signer: number): Vote | undefined {
+  return entry === undefined ? undefined : entry.votes[kind - 1]![signer];
+}
+
+export function certificateOf(entry: ViewState | undefined, kind: VoteKind): Certificate | null {
+  if (entry === undefined) return null;
+  if (kind === NOTARIZE) return entry.notarization;
+  return kind === NULLIFY ? entry.nullification : entry.finalization;
+}
+
+/** The certificate that makes a block of this view fit to be a parent: a Finalization implies a Notarization (1.12). */
+export function parentCertificate(entry: ViewState | undefined): Certificate | null {
+  return entry === undefined ? null : (entry.notarization ?? entry.finalization);
+}
+
+/** What this node can give a peer that asks for certificates of a view. */
+export function certificatesHeld(state: State, view: number): Certificate[] {
+  if (view === state.finalized.view) return state.finalized.certificate === null ? [] : [state.finalized.certificate];
+  const entry = state.views.get(view);
+  const held = KINDS.map((kind) => certificateOf(entry, kind));
+  return held.filter((certificate) => certificate !== null);
+}
+
+/** R7: forgets everything at or below the finalized view. */
+export function prune(state: State): void {
+  const floor = state.finalized.view;
+  for (const view of state.views.keys()) if (view <= floor) state.views.delete(view);
+  for (const [hash, { block }] of state.blocks) if (block.view <= floor) state.blocks.delete(hash);
+  for (const [key, view] of state.wanted) if (view <= floor) state.wanted.delete(key);
+  for (const [key, view] of state.accused) if (view <= floor) state.accused.delete(key);
+  if (state.newest.view <= floor) state.newest = { view: floor, hash: state.finalized.hash };
+  state.uncommitted = state.uncommitted.filter((view) => view > floor);
+}

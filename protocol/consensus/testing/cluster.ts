@@ -1,0 +1,265 @@
+// A cluster of hosts on a simulated network: seeded delays, loss, duplication, slow disks, crashes, twins.
+// Used by the simulation tests; every run is a function of its seed.
+// Must never help the core: what a real network or disk may do to it, this one does.
+import type { Effect, Want } from '../effect.js';
+import type { Input } from '../input.js';
+import type { Message } from '../message.js';
+import { checkVotes, Host } from './host.js';
+import { mockContext, Random } from './random.js';
+
+export interface Faults {
+  /** Until this moment messages are lost and doubled and nodes crash; afterwards nothing is. */
+  readonly endMs: number;
+  readonly loss: number;
+  readonly duplicate: number;
+  /** Chance that a node crashes at a flush, after a random part of what it was writing. */
+  readonly crash: number;
+}
+
+interface Event {
+  readonly at: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+/** One running instance. Twins are two instances of one identity. */
+interface Instance {
+  readonly host: Host;
+  readonly twin: boolean;
+  up: boolean;
+  /** Counts restarts: what was scheduled for an earlier life is dropped. */
+  life: number;
+  flushing: boolean;
+  tickAt: number | null;
+  readonly fetching: Set<string>;
+}
+
+const FETCH_EVERY_MS = 300;
+
+export class Cluster {
+  readonly random: Random;
+  readonly instances: Instance[];
+  readonly faults: Faults;
+  readonly n: number;
+  now = 0;
+  crashes = 0;
+  steps = 0;
+  /** Block hash by height, as the first node to commit it saw it. */
+  readonly chain: string[] = [];
+  readonly accused = new Set<number>();
+  readonly halts: string[] = [];
+  submissions = 0;
+  private readonly events: Event[] = [];
+  private order = 0;
+
+  constructor(options: { n: number; seed: number; faults: Faults; twins?: readonly number[] }) {
+    this.n = options.n;
+    this.random = new Random(options.seed);
+    this.faults = options.faults;
+    const identities = [...Array(options.n).keys(), ...(options.twins ?? [])];
+    this.instances = identities.map((self) => ({
+      host: new Host(mockContext(options.n, self)),
+      twin: options.twins?.includes(self) ?? false,
+      up: true,
+      life: 0,
+      flushing: false,
+      tickAt: null,
+      fetching: new Set(),
+    }));
+    for (const instance of this.instances) this.feed(instance, { type: 'start', now: 0 });
+  }
+
+  get honest(): Instance[] {
+    return this.instances.filter(({ twin }) => !twin);
+  }
+
+  /** A client's submission at one instance; its inbox is durable, and gossip brings it to the others in the end. */
+  submit(at: number): void {
+    const entry = `s${this.submissions++}`;
+    this.schedule(at, () => {
+      const first = this.random.pick(this.instances);
+      for (const instance of this.instances) {
+        const delay = instance === first ? 0 : this.random.between(1, 400);
+        this.schedule(this.now + delay, () => {
+          instance.host.known.add(entry);
+          if (instance.up) this.feed(instance, { type: 'pending', now: this.now, count: instance.host.pendingCount });
+        });
+      }
+    });
+  }
+
+  schedule(at: number, run: () => void): void {
+    const event = { at, order: this.order++, run };
+    let low = 0;
+    let high = this.events.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.events[middle]!.at > at) low = middle + 1;
+      else high = middle;
+    }
+    // Latest first, so that the next event is at the end; equal times keep the order of scheduling.
+    this.events.splice(low, 0, event);
+  }
+
+  runUntil(endMs: number): void {
+    for (let next = this.events.pop(); next !== undefined; next = this.events.pop()) {
+      if (next.at > endMs) {
+        this.events.push(next);
+        break;
+      }
+      this.now = next.at;
+      next.run();
+    }
+    this.now = endMs;
+  }
+
+  private get faulty(): boolean {
+    return this.now < this.faults.endMs;
+  }
+
+  private feed(instance: Instance, input: Input): void {
+    const { host } = instance;
+    this.steps += 1;
+    host.input(input);
+    if (instance.twin) host.state.quarantined = null;
+    const { wakeAtMs } = host.state;
+    if (wakeAtMs !== null && wakeAtMs <= this.now) throw new Error(`woken for nothing after ${input.type}`);
+    if (wakeAtMs !== null && wakeAtMs !== instance.tickAt) {
+      instance.tickAt = wakeAtMs;
+      this.later(instance, wakeAtMs - this.now, () => {
+        if (instance.tickAt !== this.now) return;
+        instance.tickAt = null;
+        this.feed(instance, { type: 'tick', now: this.now });
+      });
+    }
+    this.flushSoon(instance);
+  }
+
+  /** One group commit at a time; what comes meanwhile waits for the next (DECISIONS 11). */
+  private flushSoon(instance: Instance): void {
+    if (instance.flushing) return;
+    instance.flushing = true;
+    this.later(instance, this.random.between(0, this.random.chance(0.05) ? 60 : 4), () => {
+      if (this.faulty && this.random.chance(this.faults.crash)) {
+        this.crash(instance);
+        return;
+      }
+      instance.flushing = false;
+      for (const effect of instance.host.flush()) this.carryOut(instance, effect);
+      if (instance.host.unflushed) this.flushSoon(instance);
+    });
+  }
+
+  crash(instance: Instance): void {
+    this.crashes += 1;
+    const { host } = instance;
+    host.crash(this.random.between(0, host.unflushedRecords));
+    instance.up = false;
+    instance.life += 1;
+    instance.flushing = false;
+    instance.tickAt = null;
+    instance.fetching.clear();
+    if (!instance.twin) checkVotes(host.disk);
+    this.schedule(this.now + this.random.between(1, 1_500), () => {
+      instance.up = true;
+      for (const effect of host.restart(this.now, this.random.between(0, 3))) this.carryOut(instance, effect);
+      this.feed(instance, { type: 'pending', now: this.now, count: host.pendingCount });
+    });
+  }
+
+  private later(instance: Instance, delayMs: number, run: () => void): void {
+    const { life } = instance;
+    this.schedule(this.now + delayMs, () => {
+      if (instance.up && instance.life === life) run();
+    });
+  }
+
+  private carryOut(instance: Instance, effect: Effect): void {
+    const { host } = instance;
+    switch (effect.type) {
+      case 'build':
+        this.later(instance, this.random.between(0, 5), () => this.feed(instance, host.build(effect, this.now)));
+        return;
+      case 'validate':
+        this.later(instance, this.random.between(0, 5), () => {
+          this.feed(instance, host.validate(effect.block, this.now));
+        });
+        return;
+      case 'broadcast':
+        for (const peer of this.instances) this.transmit(instance, peer, effect.message);
+        return;
+      case 'send':
+        for (const peer of this.instances) {
+          if (peer.host.context.self === effect.to) this.transmit(instance, peer, effect.message);
+        }
+        return;
+      case 'fetch':
+        this.fetch(instance, effect.want, effect.holder);
+        return;
+      case 'commit':
+        host.execute(effect);
+        if (!instance.twin) this.checkAgreement(host);
+        this.feed(instance, { type: 'pending', now: this.now, count: host.pendingCount });
+        return;
+      case 'evidence':
+        this.accused.add(effect.evidence.first.signer);
+        return;
+      default:
+        if (!instance.twin) this.halts.push(`${host.context.self}: ${effect.reason}`);
+    }
+  }
+
+  private transmit(from: Instance, to: Instance, message: Message): void {
+    if (from === to) return;
+    const body = message.type === 'proposal' ? from.host.body(message.proposal.block.hash) : null;
+    const copies = this.faulty && this.random.chance(this.faults.duplicate) ? 2 : 1;
+    for (let copy = 0; copy < copies; copy++) {
+      if (this.faulty && this.random.chance(this.faults.loss)) continue;
+      const delay = this.random.between(1, this.faulty && this.random.chance(0.1) ? 600 : 30);
+      this.schedule(this.now + delay, () => {
+        if (!to.up) return;
+        if (body !== null) to.host.hold(body);
+        this.feed(to, { type: 'message', now: this.now, from: from.host.context.self, message });
+      });
+    }
+  }
+
+  /** Asks one peer after the other until the want is met or passed. */
+  private fetch(instance: Instance, want: Want, holder: number | null): void {
+    const { host } = instance;
+    const key = JSON.stringify(want);
+    if (instance.fetching.has(key)) return;
+    instance.fetching.add(key);
+    const attempt = (first: number | null): void => {
+      if (want.view <= host.state.finalized.view || !host.state.wanted.size) {
+        instance.fetching.delete(key);
+        return;
+      }
+      const peers = this.instances.filter((peer) => peer !== instance);
+      const peer = peers.find(({ host: other }) => other.context.self === first) ?? this.random.pick(peers);
+      this.later(instance, this.random.between(2, 60), () => this.answer(peer, instance, want));
+      this.later(instance, FETCH_EVERY_MS, () => attempt(null));
+    };
+    attempt(holder);
+  }
+
+  private answer(peer: Instance, instance: Instance, want: Want): void {
+    if (!peer.up || (this.faulty && this.random.chance(this.faults.loss))) return;
+    const found = peer.host.serve(want);
+    if (found === null) return;
+    if ('entries' in found) {
+      instance.host.hold(found);
+      this.feed(instance, { type: 'block', now: this.now, block: found.block });
+    } else {
+      this.feed(instance, { type: 'message', now: this.now, from: peer.host.context.self, message: found });
+    }
+  }
+
+  private checkAgreement(host: Host): void {
+    for (const { block } of host.ledger) {
+      const agreed = this.chain[block.height];
+      if (agreed === undefined) this.chain[block.height] = block.hash;
+      else if (agreed !== block.hash) throw new Error(`fork at height ${block.height}`);
+    }
+  }
+}

@@ -1,0 +1,268 @@
+// The composition root: configuration → identity → lock → logs and metrics → supervisor(tree) → ops server → signals.
+// Started by runtime/main.js. Whatever ends the process goes through exit.ts; nothing here carries a submission.
+import { mkdirSync, readFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { Counter } from 'prom-client';
+import { tree } from '../actors/tree.js';
+import { initialised } from '../config/chain-files.js';
+import { DataDirectoryHeld, type DataLock, lockDataDirectory } from '../config/data-lock.js';
+import { ConfigError } from '../config/errors.js';
+import { helpText } from '../config/flags.js';
+import { SIGNING_KEY_VARIABLE } from '../config/key-files.js';
+import { type LoadedConfig, loadConfig } from '../config/load.js';
+import { loadNamedFiles } from '../config/named-files.js';
+import type { NodeConfig } from '../config/node.js';
+import { printConfig } from '../config/print.js';
+import { type ActorId, parseListen } from '../config/schema.js';
+import { event } from '../observability/events.js';
+import { type LogSettings, openLog, wantsPretty } from '../observability/logs.js';
+import { createMainRegistry } from '../observability/registry.js';
+import { banner } from './banner.js';
+import { checkConfiguration } from './check-config.js';
+import { endProcess } from './exit.js';
+import { EXIT } from './exit-codes.js';
+import { establish } from './identity.js';
+import { systemClock } from './kernel/clock.js';
+import { threadHost } from './kernel/host-thread.js';
+import type { RestartSettings } from './kernel/restart.js';
+import { supervise } from './kernel/supervisor.js';
+import type { Supervisor } from './kernel/supervisor-types.js';
+import { Metrics } from './ops/metrics.js';
+import { createOpsServer } from './ops/server.js';
+import { type InForce, Reloader } from './reload.js';
+import { claimRunFiles, removeRunFiles, writeAdminToken, writeEndpoints } from './run-files.js';
+import { handleSignals } from './signals.js';
+import { StateFile } from './state.js';
+
+const STARTED_AT_MS = Date.now();
+const PACKAGE = new URL('../../package.json', import.meta.url);
+
+async function main(): Promise<void> {
+  const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string };
+  let loaded: LoadedConfig;
+  try {
+    loaded = loadConfig({ argv: process.argv.slice(2), env: { ...process.env }, cwd: process.cwd() });
+    if (loaded.action === 'help') return print(helpText());
+    if (loaded.action === 'version') return print(`${version}\n`);
+    if (loaded.action === 'print') {
+      const signingKeyInEnvironment = (process.env[SIGNING_KEY_VARIABLE] ?? '') !== '';
+      return print(printConfig(loaded, { signingKeyInEnvironment }));
+    }
+    if (loaded.action === 'check') return print(await checkConfiguration(loaded));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = error.exitCode;
+    return;
+  }
+  await run(loaded, version);
+}
+
+function print(text: string): void {
+  process.stdout.write(text);
+}
+
+async function run(loaded: LoadedConfig, version: string): Promise<void> {
+  const { config: settings } = loaded;
+  const logSettings: LogSettings = {
+    level: settings.log.level,
+    pretty: wantsPretty(settings.log.format, process.stdout.isTTY === true),
+    file: settings.log.file,
+  };
+  const { log } = openLog(logSettings, {});
+  event(log, 'node.starting', { version, mode: settings.mode, data_dir: settings.data_dir, config_file: loaded.file });
+  for (const warning of loaded.warnings) event(log, 'config.warning', { warning });
+  const lock = await lockData(settings.data_dir, log);
+  const node = await identify(loaded, log);
+  claimRunFiles(node.places.run);
+  const running = new Running(loaded, node, logSettings, log, version, lock);
+  await running.start();
+}
+
+async function lockData(directory: string, log: Logger): Promise<DataLock> {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    return await lockDataDirectory(directory);
+  } catch (error) {
+    if (error instanceof DataDirectoryHeld) {
+      event(log, 'node.already_running', { data_dir: directory, pid: error.pid });
+      process.stderr.write(`quorate: ${error.message}. Stop it, or choose another --data-dir.\n`);
+      process.exit(EXIT.running.code);
+    }
+    process.stderr.write(`quorate: ${directory} cannot be used: ${(error as Error).message}\n`);
+    process.exit(EXIT.cannotCreate.code);
+  }
+}
+
+async function identify(loaded: LoadedConfig, log: Logger): Promise<NodeConfig> {
+  try {
+    return await establish(loaded.config, log);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    event(log, 'config.refused', { problems: error.problems.map(({ file, found }) => `${file}: ${found}`) });
+    process.stderr.write(`${error.message}\n`);
+    process.exit(error.exitCode);
+  }
+}
+
+class Running {
+  readonly #log: Logger;
+  readonly #lock: DataLock;
+  readonly #inForce: InForce;
+  readonly #supervisor: Supervisor<NodeConfig>;
+  readonly #ops: FastifyInstance;
+  readonly #state: StateFile;
+  readonly #reloader: Reloader;
+  #draining = false;
+  #ending = false;
+
+  constructor(
+    loaded: LoadedConfig,
+    node: NodeConfig,
+    logSettings: LogSettings,
+    log: Logger,
+    version: string,
+    lock: DataLock,
+  ) {
+    this.#log = log;
+    this.#lock = lock;
+    const { fingerprint } = loadNamedFiles(loaded.config, node.identity.nodeId, STARTED_AT_MS);
+    this.#inForce = { loaded, node, fingerprint };
+    const registry = createMainRegistry({ version, startedAtMs: STARTED_AT_MS, now: Date.now });
+    this.#supervisor = supervise<NodeConfig>({
+      tree: tree(node),
+      config: node,
+      clock: systemClock,
+      random: Math.random,
+      host: threadHost({ clock: systemClock }),
+      log,
+      actorLogOptions: {
+        factory: { module: new URL('../observability/actor-log.js', import.meta.url).href, options: logSettings },
+      },
+      onFatal: (code, reason) => void this.#fatal(code, reason),
+      registry,
+      restartSettings: (config, { id, restart }): RestartSettings => restartSettings(config, id as ActorId, restart),
+    });
+    this.#state = new StateFile(node, log, () => this.#supervisor.reports());
+    const results = new Counter({
+      name: 'quorate_peer_reload_total',
+      help: 'Reloads of the configuration, by result.',
+      labelNames: ['result'],
+      registers: [registry],
+    });
+    this.#reloader = new Reloader({ supervisor: this.#supervisor, log, results }, this.#inForce);
+    this.#ops = createOpsServer({
+      metrics: new Metrics(registry, () => this.#supervisor.metrics()),
+      health: {
+        status: () => this.#supervisor.status(),
+        reports: () => this.#supervisor.reports(),
+        store: () => this.#supervisor.inspect('store') as Promise<{ height: number }>,
+        draining: () => this.#draining,
+      },
+      token: writeAdminToken(node.places.run),
+      actors: this.#supervisor,
+      reload: () => this.#reloader.reload(),
+    });
+    this.#supervisor.on('event', (happened) => {
+      if (happened.kind !== 'report' || happened.name !== 'listening') return;
+      node.apiPort = Number(happened.value.data?.port ?? 0);
+      node.mayCreateLog = false;
+    });
+  }
+
+  async start(): Promise<void> {
+    handleSignals({
+      reload: () => void this.#reloader.reload(),
+      stop: (signal) => void this.#stop(signal),
+      force: () => void this.#fatal(EXIT.internal.code, 'forced by a second signal', 'node.stop_forced'),
+    });
+    try {
+      this.#state.open();
+    } catch (error) {
+      return this.#fatal(EXIT.config.code, (error as Error).message);
+    }
+    try {
+      await this.#supervisor.start();
+    } catch (error) {
+      return this.#fatal(EXIT.internal.code, `the actors did not start: ${(error as Error).message}`);
+    }
+    const { node } = this.#inForce;
+    initialised(node.places.data);
+    try {
+      await this.#listen();
+    } catch (error) {
+      return this.#fatal(EXIT.unavailable.code, `the ops port cannot be opened: ${(error as Error).message}`);
+    }
+    this.#state.keepCurrent();
+  }
+
+  async #listen(): Promise<void> {
+    const { node, loaded } = this.#inForce;
+    const address = parseListen(node.settings.ops_listen)!;
+    await this.#ops.listen({ host: address.host, port: address.port });
+    const ops = url(this.#ops.server.address() as AddressInfo);
+    const listening = this.#supervisor.reports().get('ingress')?.get('listening')?.data;
+    const host = String(listening?.host ?? parseListen(node.settings.listen)!.host);
+    const api = url({ address: host, port: node.apiPort });
+    const { nodeId, publicKey } = node.identity;
+    writeEndpoints(node.places.run, { api, ops, peer: null, nodeId, publicKey });
+    const startupMs = Date.now() - STARTED_AT_MS;
+    event(this.#log, 'node.ready', { api, ops, node_id: nodeId, chain_id: node.chainId, startup_ms: startupMs });
+    if (process.stdout.isTTY === true) print(banner({ api, ops, nodeId, settings: loaded.config }));
+  }
+
+  async #stop(signal: string): Promise<void> {
+    if (this.#draining) return;
+    this.#draining = true;
+    const startedMs = Date.now();
+    event(this.#log, 'node.stopping', { signal });
+    const { node } = this.#inForce;
+    const forced = setTimeout(() => {
+      void this.#fatal(EXIT.internal.code, 'the drain did not end in time', 'node.stop_forced');
+    }, node.settings.shutdown_ms);
+    await this.#supervisor.stop();
+    this.#state.close();
+    await this.#ops.close();
+    clearTimeout(forced);
+    removeRunFiles(node.places.run);
+    await this.#lock.release();
+    event(this.#log, 'node.stopped', { drained: true, duration_ms: Date.now() - startedMs });
+    process.exit(EXIT.ok.code);
+  }
+
+  async #fatal(code: number, reason: string, forced?: 'node.stop_forced'): Promise<void> {
+    if (this.#ending) return;
+    this.#ending = true;
+    if (forced !== undefined) {
+      const cut = this.#supervisor
+        .status()
+        .filter(({ state }) => state !== 'stopped')
+        .map(({ id }) => id);
+      event(this.#log, forced, { reason, cut });
+    }
+    await endProcess(this.#inForce.node.places.run, code, reason, this.#log, this.#supervisor);
+  }
+}
+
+function restartSettings({ settings }: NodeConfig, id: ActorId, policy: RestartSettings['policy']): RestartSettings {
+  const { backoff, breaker, actors } = settings.supervision;
+  return {
+    policy: actors[id]?.restart ?? policy,
+    backoff: {
+      floorMs: backoff.floor_ms,
+      factor: backoff.factor,
+      ceilingMs: backoff.ceiling_ms,
+      jitter: backoff.jitter,
+    },
+    breaker: { failures: breaker.failures, openMs: breaker.open_ms, successes: breaker.successes },
+    successAfterMs: 30_000,
+  };
+}
+
+function url({ address, port }: Pick<AddressInfo, 'address' | 'port'>): string {
+  return `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
+}
+
+await main();

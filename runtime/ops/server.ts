@@ -1,0 +1,95 @@
+// The ops server on the main thread: metrics, health, and the admin calls behind the bearer token of the data directory.
+// Called by operators, probes and the CLI. It carries no submission, and shows no secret.
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { type ProblemSlug, problem } from '../../observability/problems.js';
+import { equalConstantTime } from '../../protocol/crypto/hmac.js';
+import type { ActorStatus } from '../kernel/supervisor-types.js';
+import { ActorError } from '../kernel/wire-error.js';
+import { failing, type HealthSources, readiness } from './health.js';
+import type { Metrics } from './metrics.js';
+
+export interface OpsParts {
+  readonly metrics: Metrics;
+  readonly health: HealthSources;
+  /** 64 hex; compared in constant time. */
+  readonly token: string;
+  readonly actors: {
+    status(): readonly ActorStatus[];
+    restart(id: string): Promise<void>;
+    kill(id: string): Promise<void>;
+    reset(id: string): void;
+    inspect(id: string): Promise<object>;
+  };
+  reload(): Promise<ReloadAnswer>;
+}
+
+export interface ReloadAnswer {
+  readonly result: 'ok' | 'unchanged' | 'error';
+  readonly errors: readonly string[];
+  readonly changed: readonly string[];
+}
+
+const HEALTH_TYPE = 'application/health+json; charset=utf-8';
+
+export function createOpsServer(parts: OpsParts): FastifyInstance {
+  const server = fastify({ logger: false, forceCloseConnections: true });
+  server.get('/metrics', async (_request, reply) => {
+    const text = await parts.metrics.text();
+    return reply.header('content-type', parts.metrics.contentType).send(text);
+  });
+  server.get('/livez', (_request, reply) => reply.header('content-type', HEALTH_TYPE).send({ status: 'pass' }));
+  server.get('/healthz', (_request, reply) => reply.header('content-type', HEALTH_TYPE).send({ status: 'pass' }));
+  server.get('/health', (_request, reply) => reply.send({ status: 'healthy' }));
+  server.get('/readyz', async (_request, reply) => {
+    const checks = await readiness(parts.health);
+    const bad = failing(checks);
+    return reply
+      .code(bad.length === 0 ? 200 : 503)
+      .header('content-type', HEALTH_TYPE)
+      .send({ status: bad.length === 0 ? 'pass' : 'fail', failing: bad.map(({ name }) => name), checks });
+  });
+
+  server.register((admin, _options, done) => {
+    admin.addHook('onRequest', (request, reply, next) => {
+      if (authorised(request.headers.authorization, parts.token)) return next();
+      sendProblem(reply, request, 'unknown-key', 'send Authorization: Bearer with the token of run/admin.token');
+    });
+    admin.get('/v1/admin/actors', () => ({ actors: parts.actors.status() }));
+    admin.get<{ Params: { id: string } }>('/v1/admin/actors/:id', (request) => parts.actors.inspect(request.params.id));
+    admin.post<{ Params: { id: string; action: string } }>('/v1/admin/actors/:id/:action', async (request, reply) => {
+      const { id, action } = request.params;
+      if (action === 'restart') await parts.actors.restart(id);
+      else if (action === 'kill') await parts.actors.kill(id);
+      else if (action === 'reset') parts.actors.reset(id);
+      else return sendProblem(reply, request, 'no-such-route', `found ${action}; allowed: restart, kill, reset`);
+      return { actor: parts.actors.status().find((status) => status.id === id) };
+    });
+    admin.post('/v1/admin/reload', async (_request, reply) => {
+      const answer = await parts.reload();
+      return reply.code(answer.result === 'error' ? 422 : 200).send(answer);
+    });
+    done();
+  });
+
+  server.setErrorHandler((error, request, reply) => {
+    if (error instanceof ActorError && error.code === 'unknown_actor') {
+      return sendProblem(reply, request, 'no-such-route', error.message);
+    }
+    return sendProblem(reply, request, 'internal-error', (error as Error).message);
+  });
+  server.setNotFoundHandler((request, reply) =>
+    sendProblem(reply, request, 'no-such-route', `${request.method} ${request.url.split('?')[0]}`),
+  );
+  return server;
+}
+
+function sendProblem(reply: FastifyReply, request: FastifyRequest, slug: ProblemSlug, detail: string): FastifyReply {
+  const { status, headers, body } = problem(slug, { requestId: request.id, detail });
+  return reply.code(status).headers(headers).send(body);
+}
+
+function authorised(header: string | undefined, token: string): boolean {
+  const given = Buffer.from(header?.startsWith('Bearer ') ? header.slice('Bearer '.length) : '');
+  const wanted = Buffer.from(token);
+  return equalConstantTime(given, wanted);
+}

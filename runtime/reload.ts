@@ -1,0 +1,92 @@
+// SIGHUP and the admin call: read everything anew, have every actor prepare, then commit everywhere or nowhere. Called by
+// the daemon. Whatever is wrong, the last good configuration stays in force.
+import type { Logger } from 'pino';
+import type { Counter } from 'prom-client';
+import { ConfigError, renderProblem } from '../config/errors.js';
+import type { LoadedConfig } from '../config/load.js';
+import { loadNamedFiles } from '../config/named-files.js';
+import type { NodeConfig } from '../config/node.js';
+import { reloadConfig } from '../config/reloadable.js';
+import { event } from '../observability/events.js';
+import { parseGenesis } from '../protocol/genesis.js';
+import type { JsonObject } from '../protocol/json.js';
+import { registryWish } from './identity.js';
+import type { Supervisor } from './kernel/supervisor-types.js';
+import type { ReloadAnswer } from './ops/server.js';
+
+export interface ReloadParts {
+  readonly supervisor: Supervisor<NodeConfig>;
+  readonly log: Logger;
+  /** quorate_peer_reload_total{result}. */
+  readonly results: Counter<'result'>;
+}
+
+/** What is in force; changed only by a reload that went through. */
+export interface InForce {
+  loaded: LoadedConfig;
+  node: NodeConfig;
+  /** Of the files that the configuration names. */
+  fingerprint: string;
+}
+
+export class Reloader {
+  readonly #parts: ReloadParts;
+  readonly #inForce: InForce;
+  #running: Promise<ReloadAnswer> | null = null;
+
+  constructor(parts: ReloadParts, inForce: InForce) {
+    this.#parts = parts;
+    this.#inForce = inForce;
+  }
+
+  /** One at a time: a call while one runs gets that one's answer, which then may not have seen the newest file. */
+  async reload(): Promise<ReloadAnswer> {
+    while (this.#running !== null) await this.#running;
+    this.#running = this.#attempt();
+    try {
+      return await this.#running;
+    } finally {
+      this.#running = null;
+    }
+  }
+
+  async #attempt(): Promise<ReloadAnswer> {
+    const { log, results } = this.#parts;
+    try {
+      const changed = await this.#apply();
+      results.inc({ result: changed === null ? 'unchanged' : 'ok' });
+      if (changed === null) event(log, 'config.reload_unchanged', {});
+      else event(log, 'config.reload_ok', { changed });
+      return { result: changed === null ? 'unchanged' : 'ok', errors: [], changed: changed ?? [] };
+    } catch (error) {
+      const errors = error instanceof ConfigError ? error.problems.map(renderProblem) : [(error as Error).message];
+      results.inc({ result: 'error' });
+      event(log, 'config.reload_refused', { problems: errors });
+      return { result: 'error', errors, changed: [] };
+    }
+  }
+
+  /** The names of what changed; null when nothing did. Throws when anything is refused, and then nothing has changed. */
+  async #apply(): Promise<readonly string[] | null> {
+    const { supervisor } = this.#parts;
+    const { next, changed, refused } = reloadConfig(this.#inForce.loaded);
+    if (refused !== undefined) throw refused;
+    const { node } = this.#inForce;
+    const named = loadNamedFiles(next.config, node.identity.nodeId, Date.now());
+    const filesChanged = named.fingerprint !== this.#inForce.fingerprint;
+    if (changed.length === 0 && !filesChanged) return null;
+    const genesis = parseGenesis(JSON.parse(node.genesis) as JsonObject);
+    const nextNode: NodeConfig = {
+      ...node,
+      settings: next.config,
+      wish: await registryWish(next.config, named, genesis),
+      hmacSecrets: named.secrets,
+    };
+    await supervisor.prepare(nextNode);
+    await supervisor.commit();
+    this.#inForce.loaded = next;
+    this.#inForce.node = nextNode;
+    this.#inForce.fingerprint = named.fingerprint;
+    return [...changed, ...(filesChanged ? ['clients and kinds'] : [])];
+  }
+}

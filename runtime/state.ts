@@ -1,0 +1,88 @@
+// state.json while the node runs: opened (and migrated) before the actors start, kept current from what consensus
+// reports, written a last time at the stop. Owned by the daemon. It is for operators: nothing of the ledger depends on it.
+import type { Logger } from 'pino';
+import type { NodeConfig } from '../config/node.js';
+import { type NodeState, writeStateFile } from '../config/state-file.js';
+import { type MigrationNote, openStateFile } from '../config/state-migration.js';
+import { event } from '../observability/events.js';
+import { sha256Hex } from '../protocol/crypto/hash.js';
+import type { JsonObject } from '../protocol/json.js';
+import type { ReportValue } from './kernel/contract.js';
+
+const WRITE_EVERY_MS = 5_000;
+
+type Reports = () => ReadonlyMap<string, ReadonlyMap<string, ReportValue>>;
+
+export class StateFile {
+  readonly #node: NodeConfig;
+  readonly #log: Logger;
+  readonly #reports: Reports;
+  #state: NodeState | null = null;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(node: NodeConfig, log: Logger, reports: Reports) {
+    this.#node = node;
+    this.#log = log;
+    this.#reports = reports;
+  }
+
+  /** Throws StateFileError, MigrationError. */
+  open(): void {
+    const { identity, chainId, genesis } = this.#node;
+    const validatorCount = ((JSON.parse(genesis) as JsonObject).validators as JsonObject[]).length;
+    const { state } = openStateFile({
+      directory: this.#node.places.data,
+      nowMs: Date.now(),
+      facts: { nodeId: identity.nodeId, chainId, validatorCount, tlsEnabled: false },
+      note: (note) => this.#note(note),
+    });
+    this.#state = {
+      ...state,
+      node_id: identity.nodeId,
+      chain_id: chainId,
+      validator_count: validatorCount,
+      last_boot_time: new Date().toISOString(),
+      configuration_hash: sha256Hex(JSON.stringify(this.#node.settings)),
+    };
+    this.#write();
+  }
+
+  keepCurrent(): void {
+    this.#write();
+    this.#timer = setInterval(() => this.#write(), WRITE_EVERY_MS);
+    this.#timer.unref();
+  }
+
+  close(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#write();
+  }
+
+  /** A state file that cannot be written now is a warning: everything in it can be derived again. */
+  #write(): void {
+    if (this.#state === null) return;
+    const facts = this.#reports().get('consensus')?.get('consensus')?.data;
+    const height = facts === undefined ? this.#state.height : Number(facts.height);
+    const hash = facts === undefined ? this.#state.last_finalized_hash : String(facts.hash);
+    this.#state = { ...this.#state, height, last_finalized_hash: height === 0 ? null : hash };
+    try {
+      writeStateFile(this.#node.places.data, this.#state);
+    } catch (error) {
+      this.#log.warn({ err: error }, 'state.json could not be written');
+    }
+  }
+
+  #note(note: MigrationNote): void {
+    const versions = { from_version: 1, to_version: 2 };
+    if (note.event === 'migration_started') {
+      event(this.#log, 'state.migration_started', { ...versions, backup: note.backup });
+    } else if (note.event === 'migration_succeeded') {
+      event(this.#log, 'state.migration_succeeded', { ...versions, backup_checksum: note.checksum });
+    } else if (note.event === 'migration_failed') {
+      event(this.#log, 'state.migration_failed', { reason: note.cause });
+    } else {
+      const reason = 'migration_verification_failed';
+      event(this.#log, 'state.rolled_back', { reason, backup_checksum: note.checksum });
+    }
+  }
+}
