@@ -115,6 +115,8 @@ class Running {
   readonly #ops: FastifyInstance;
   readonly #state: StateFile;
   readonly #reloader: Reloader;
+  /** Where the client API listens; the report may come after the actor counts as up. */
+  readonly #apiListens: Promise<Pick<AddressInfo, 'address' | 'port'>>;
   #draining = false;
   #ending = false;
 
@@ -165,10 +167,13 @@ class Running {
       actors: this.#supervisor,
       reload: () => this.#reloader.reload(),
     });
-    this.#supervisor.on('event', (happened) => {
-      if (happened.kind !== 'report' || happened.name !== 'listening') return;
-      node.apiPort = Number(happened.value.data?.port ?? 0);
-      node.mayCreateLog = false;
+    this.#apiListens = new Promise((resolve) => {
+      this.#supervisor.on('event', (happened) => {
+        if (happened.kind !== 'report' || happened.name !== 'listening') return;
+        const { host, port } = happened.value.data ?? {};
+        node.apiPort = Number(port);
+        resolve({ address: String(host), port: node.apiPort });
+      });
     });
   }
 
@@ -190,6 +195,7 @@ class Running {
     }
     const { node } = this.#inForce;
     initialised(node.places.data);
+    node.mayCreateLog = false;
     try {
       await this.#listen();
     } catch (error) {
@@ -203,9 +209,7 @@ class Running {
     const address = parseListen(node.settings.ops_listen)!;
     await this.#ops.listen({ host: address.host, port: address.port });
     const ops = url(this.#ops.server.address() as AddressInfo);
-    const listening = this.#supervisor.reports().get('ingress')?.get('listening')?.data;
-    const host = String(listening?.host ?? parseListen(node.settings.listen)!.host);
-    const api = url({ address: host, port: node.apiPort });
+    const api = url(await this.#apiListens);
     const { nodeId, publicKey } = node.identity;
     writeEndpoints(node.places.run, { api, ops, peer: null, nodeId, publicKey });
     const startupMs = Date.now() - STARTED_AT_MS;
