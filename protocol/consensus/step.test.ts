@@ -118,10 +118,28 @@ test('a block that was not asked for is a mistake of the host, not of a peer', (
   t.throws(() => host.input({ type: 'built', now: 1, view: 1, block: null }), {
     message: 'no build is under way for view 1',
   });
-  host.input({ type: 'pending', now: 1, count: 1 });
-  t.throws(() => host.input({ type: 'built', now: 1, view: 1, block: { ...blockOf(1, GENESIS_HASH), height: 2 } }), {
-    message: /is not the one that was asked for in view 1/,
-  });
+  const block = blockOf(1, GENESIS_HASH);
+  const others: readonly Partial<BlockRef>[] = [
+    { view: 2 },
+    { height: 2 },
+    { parentView: 1 },
+    { parentHash: block.hash },
+  ];
+  for (const other of others) {
+    const asked = new Host(mockContext(1, 0));
+    asked.input({ type: 'start', now: 0 });
+    asked.input({ type: 'pending', now: 1, count: 1 });
+    t.throws(() => asked.input({ type: 'built', now: 1, view: 1, block: { ...block, ...other } }), {
+      message: /is not the one that was asked for in view 1/,
+    });
+  }
+});
+
+test('a block that nobody asked for is not kept', (t) => {
+  const host = new Host(mockContext(4, 0));
+  host.input({ type: 'start', now: 0 });
+  host.input({ type: 'block', now: 1, block: blockOf(1, GENESIS_HASH) });
+  t.is(host.state.blocks.size, 0);
 });
 
 test('a leader whose view passed while it built drops the block', (t) => {
