@@ -99,9 +99,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     },
   },
 
-  async drain(state) {
-    while (!state.host.idle) await new Promise((resolve) => setTimeout(resolve, 5));
-  },
+  drain: (state) => state.host.drain(),
 
   async stop(state) {
     clearInterval(state.reports);

@@ -4,6 +4,7 @@ import { open } from 'lmdb';
 import type { StoredBlock } from '../../protocol/ledger/block.js';
 import { decodeBlock } from '../../protocol/ledger/block-codec.js';
 import {
+  digestKey,
   type IndexValue,
   indexKey,
   META_CHAIN,
@@ -52,9 +53,13 @@ export class LedgerReader {
     return value === undefined ? undefined : readIndexValue(value);
   }
 
+  /** Where the entry with this digest stands. */
   position(digest: Buffer): Position | undefined {
-    const value = this.#tables.digests.get(digest);
-    return value === undefined ? undefined : readPosition(value);
+    const value = this.#tables.digests.get(digestKey(digest));
+    if (value === undefined) return undefined;
+    const position = readPosition(value);
+    const found = this.block(position.height)?.entries[position.index];
+    return found?.digest === digest.toString('hex') ? position : undefined;
   }
 
   block(height: number): StoredBlock | undefined {
@@ -64,7 +69,7 @@ export class LedgerReader {
 
   /** Verdict JSON of a submission that was refused after its 202. */
   rejected(digest: Buffer): string | undefined {
-    return this.#tables.rejected.get(digest)?.toString('utf8');
+    return this.#tables.rejected.get(digestKey(digest))?.toString('utf8');
   }
 
   async close(): Promise<void> {
