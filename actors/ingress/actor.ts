@@ -14,7 +14,7 @@ import { VerifyPool } from '../verify/pool.js';
 import { Answers } from './answers.js';
 import { Batches } from './batches.js';
 import { type IngressContract, ingressPolicies } from './contract.js';
-import { Door, type DoorLinks, emptySubmission } from './door.js';
+import { Door, type DoorLinks } from './door.js';
 import { IdempotencyKeys } from './idempotency.js';
 import { Keyring } from './keyring.js';
 import { createMetrics } from './metrics.js';
@@ -23,6 +23,7 @@ import { Recorded } from './recorded.js';
 import { isGranted, type WishSigner, wishEnvelope } from './registry-wish.js';
 import { applyLimits, createServer } from './server.js';
 import type { IngressConfig } from './spec.js';
+import { emptySubmission } from './submission.js';
 
 interface State {
   readonly context: ActorContext<DoorLinks, IngressConfig>;

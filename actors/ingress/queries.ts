@@ -44,7 +44,10 @@ export function createQueries(parts: QueryParts): Queries {
 
   function byDigest(digest: Buffer, requestId: string): Answer {
     const position = ledger.position(digest);
-    const final = position === undefined ? null : recorded.fromLedger(position.height, position.index);
+    const final =
+      position === undefined
+        ? recorded.recent(digest.toString('latin1'))
+        : recorded.fromLedger(position.height, position.index);
     if (final !== null) return { ...final, status: 200 };
     const hex = digest.toString('hex');
     if (door.underway(digest.toString('latin1'))) return answers.json(`{"state":"durable","digest":"${hex}"}`);

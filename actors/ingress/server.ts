@@ -10,12 +10,12 @@ import type { Answers, Refusal } from './answers.js';
 import type { Batches, Wait } from './batches.js';
 import { BodyTooLarge, readBody } from './bodies.js';
 import { answerClientError } from './client-error.js';
-import { type Door, emptySubmission } from './door.js';
+import type { Door } from './door.js';
 import { parseIdempotencyKey } from './idempotency.js';
 import type { IngressMetrics } from './metrics.js';
 import type { Queries } from './queries.js';
 import type { IngressConfig } from './spec.js';
-import type { Answer } from './submission.js';
+import { type Answer, emptySubmission } from './submission.js';
 
 export interface ServerParts {
   readonly door: Door;

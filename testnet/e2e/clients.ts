@@ -80,7 +80,7 @@ function complete({ text = 'hi', ...draft }: NoteDraft): Draft {
 
 /** A PCS of another shard than the golden one's: another pcs_id, so another submission. */
 export function pcsOfShard(pcs: JsonObject, shard: string): JsonObject {
-  const id = pcsId(String(pcs['merkle_root']), Number(pcs['epoch']), shard);
+  const id = pcsId(String(pcs.merkle_root), Number(pcs.epoch), shard);
   return { ...pcs, shard_id: shard, pcs_id: id };
 }
 

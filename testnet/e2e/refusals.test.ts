@@ -145,7 +145,7 @@ test('ID-3: an unknown issuer is 401', async (t) => {
 
 test('ID-3: a signature that is no base64, or not of its length, is 401', async (t) => {
   const { envelope } = open.sign();
-  const sig = String(envelope['sig']);
+  const sig = String(envelope.sig);
   const wrong = [
     '',
     'x',
@@ -182,7 +182,7 @@ test('ID-3: any tampered field is 401', async (t) => {
       isProblem(t, answer, 401, 'bad-signature');
       t.notRegex(answer.text, /another/, 'nothing of the body comes back');
     }
-    const bytes = Buffer.from(String(envelope['sig']), 'base64');
+    const bytes = Buffer.from(String(envelope.sig), 'base64');
     bytes[0]! ^= 1;
     isProblem(
       t,
@@ -416,7 +416,7 @@ test('IN-12: the request id stands in the log lines of the request', async (t) =
 /** The node writes its lines beside the answer, not before it. */
 async function logLine(t: ExecutionContext, requestId: string): Promise<Record<string, unknown>> {
   for (let waitedMs = 0; waitedMs < 10_000; waitedMs += 10) {
-    const found = subject.node.logs().find((line) => line['request_id'] === requestId);
+    const found = subject.node.logs().find((line) => line.request_id === requestId);
     if (found !== undefined) return found;
     await sleep(10);
   }
@@ -426,8 +426,8 @@ async function logLine(t: ExecutionContext, requestId: string): Promise<Record<s
 
 test.after('IN-1: none of all these refusals is left waiting', async (t) => {
   const { body } = await subject.api.get('/v1/status');
-  t.is(body['pending'], 0);
-  t.is(body['parked'], 0);
+  t.is(body.pending, 0);
+  t.is(body.parked, 0);
   const wal = await subject.admin('/actors/wal-writer', 'GET');
-  t.is(wal.body['unsettled'], 0);
+  t.is(wal.body.unsettled, 0);
 });

@@ -47,11 +47,11 @@ export class Subject {
       return `./${name}`;
     };
     const config: JsonObject = { limits: PATIENCE, ...settings };
-    if (clients !== undefined) config['clients_file'] = file('clients.yml', { clients });
+    if (clients !== undefined) config.clients_file = file('clients.yml', { clients });
     if (kinds !== undefined) {
       mkdirSync(join(directory, 'kinds'));
       for (const [kind, schema] of Object.entries(kinds)) file(`kinds/${kind}.json`, schema);
-      config['kinds_dir'] = './kinds';
+      config.kinds_dir = './kinds';
     }
     const path = join(directory, file('quorate.yaml', config));
     const options: NodeOptions = {

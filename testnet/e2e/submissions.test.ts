@@ -38,8 +38,8 @@ test('CO-7: a submission comes back final, with a receipt that quorate verify ac
   t.is(answer.body.state, 'final');
   t.deepEqual(answer.body.outcome, { accepted: true, status: 200 });
   const receipt = answer.body.receipt!;
-  t.is(receipt['digest'], signed.digest);
-  t.deepEqual(receipt['outcome'], answer.body.outcome!);
+  t.is(receipt.digest, signed.digest);
+  t.deepEqual(receipt.outcome, answer.body.outcome!);
   t.is(await verifier.exitCode(receipt), 0);
   t.is(await verifier.exitCode(receipt, signed.body), 0, 'also for the submitted bytes');
   t.is(await verifier.exitCode(receipt, dev.sign().body), 1, 'and not for other ones');
@@ -67,7 +67,7 @@ test('CO-7: the installed command says the same by its exit code', async (t) => 
     return ((await once(child, 'exit')) as [number | null])[0];
   };
   t.is(await verify(body.receipt!), 0);
-  t.is(await verify({ ...body.receipt!, height: Number(body.receipt!['height']) + 1 }), 1);
+  t.is(await verify({ ...body.receipt!, height: Number(body.receipt!.height) + 1 }), 1);
 });
 
 test('IN-3: respond-async is answered 202 with a Location that leads to the receipt', async (t) => {
@@ -77,7 +77,7 @@ test('IN-3: respond-async is answered 202 with a Location that leads to the rece
   t.deepEqual(answer.body, { state: 'durable', digest: signed.digest });
   t.is(answer.headers.location, `/v1/submissions/${signed.digest}`);
   const final = await untilFinal(answer.headers.location!);
-  t.is(final.body.receipt!['digest'], signed.digest);
+  t.is(final.body.receipt!.digest, signed.digest);
   t.is(await verifier.exitCode(final.body.receipt!), 0);
 });
 
@@ -86,7 +86,7 @@ test('IN-3: a wait of no time is answered as soon as the submission is durable',
   const answer = await subject.submit(signed, { prefer: 'wait=0' });
   // Finality may be quicker than the answer; what may not happen is a refusal.
   t.true(answer.status === 202 || answer.status === 200, answer.text);
-  t.is((await untilFinal(`/v1/submissions/${signed.digest}`)).body.receipt!['digest'], signed.digest);
+  t.is((await untilFinal(`/v1/submissions/${signed.digest}`)).body.receipt!.digest, signed.digest);
 });
 
 test('IN-3: waits are read as RFC 7240 spells them, and strange ones are ignored', async (t) => {
@@ -108,7 +108,7 @@ test('IN-3: the recorded outcome and receipt are found by digest and by issuer a
   const first = await subject.submit(signed);
   const byDigest = await untilFinal(`/v1/submissions/${signed.digest}`);
   t.deepEqual(byDigest.body, first.body);
-  const name = new URLSearchParams({ issuer: dev.issuer, id: String(signed.envelope['id']) });
+  const name = new URLSearchParams({ issuer: dev.issuer, id: String(signed.envelope.id) });
   const byName = await subject.api.get(`/v1/submissions?${name}`);
   t.is(byName.status, 200);
   t.is(byName.text, byDigest.text);
@@ -135,7 +135,7 @@ test('IN-3: a refusal after 202 is found as rejected, with its reason', async (t
   const found = await until(`/v1/submissions/${old.digest}`, ({ body }) => body.state === 'rejected');
   t.is(found.status, 200);
   t.is(found.body.digest, old.digest);
-  t.is(found.body.outcome!['status'], 422);
+  t.is(found.body.outcome!.status, 422);
 });
 
 test('IN-6: the same submission again is the recorded answer, byte for byte', async (t) => {
@@ -155,7 +155,7 @@ test('IN-6: the same submission again is the recorded answer, byte for byte', as
 test('IN-6: other content under a used id is 409, and the recorded answer stands', async (t) => {
   const signed = dev.sign({ text: 'first' });
   const first = await subject.submit(signed);
-  const other = dev.sign({ id: String(signed.envelope['id']), text: 'second' });
+  const other = dev.sign({ id: String(signed.envelope.id), text: 'second' });
   isProblem(t, await subject.submit(other), 409, 'content-conflict');
   isProblem(t, await subject.api.get(`/v1/submissions/${other.digest}`), 404, 'unknown-submission');
   t.is((await subject.submit(signed)).text, first.text);
@@ -227,7 +227,7 @@ test('IN-3: a batch answers each entry by itself, good and bad in one call', asy
     dev.sign({ kind: 'nonesuch' }).envelope,
     { ...dev.sign().envelope, surplus: 1 },
     'no envelope',
-    dev.sign({ id: String(taken.envelope['id']), text: 'other' }).envelope,
+    dev.sign({ id: String(taken.envelope.id), text: 'other' }).envelope,
     taken.envelope,
     new Client('stranger').sign().envelope,
     dev.sign({ payload: { text: 5 } }).envelope,
@@ -290,7 +290,7 @@ test('IN-3: a batch of 1 000 is final as a whole, each with its own receipt', as
   const results = answer.body.results!;
   t.deepEqual(new Set(results.map(({ status }) => status)), new Set([200]));
   t.deepEqual(
-    results.map(({ body: { receipt } }) => receipt!['digest']),
+    results.map(({ body: { receipt } }) => receipt!.digest),
     signed.map(({ digest }) => digest),
   );
 });
@@ -309,7 +309,7 @@ test('ST-4: the ledger is read page by page, every block with its entries and ce
     t.is(block.certificate.signers.length, 1);
   });
   const receipt = body.receipt!;
-  const entry = blocks[Number(receipt['height']) - 1]!.entries[Number(receipt['index'])]!;
+  const entry = blocks[Number(receipt.height) - 1]!.entries[Number(receipt.index)]!;
   t.like(entry, { digest: signed.digest, envelope: signed.envelope, outcome: body.outcome! });
   for (const query of ['from=0', 'from=x', 'limit=0', 'limit=101', 'limit=1.5', 'from=-1', 'from=1&from=2']) {
     isProblem(t, await subject.api.get(`/v1/ledger?${query}`), 400, 'malformed-request');
@@ -322,18 +322,18 @@ test('CO-1: validators and status name the chain, the node and its height', asyn
   const { nodeId, publicKey } = subject.node.endpoints;
   const validators = await subject.api.get('/v1/validators');
   t.is(validators.status, 200);
-  t.is(validators.body['quorum'], 1);
-  t.is(validators.body['epoch'], 0);
-  t.deepEqual(validators.body['validators'], [{ node_id: nodeId, public_key: publicKey }]);
+  t.is(validators.body.quorum, 1);
+  t.is(validators.body.epoch, 0);
+  t.deepEqual(validators.body.validators, [{ node_id: nodeId, public_key: publicKey }]);
   const status = await subject.api.get('/v1/status');
   t.is(status.status, 200);
-  t.is(status.body['node_id'], nodeId);
-  t.is(status.body['public_key'], publicKey);
-  t.is(status.body['chain_id'], validators.body['chain_id']);
-  const height = Number(status.body['height']);
+  t.is(status.body.node_id, nodeId);
+  t.is(status.body.public_key, publicKey);
+  t.is(status.body.chain_id, validators.body.chain_id);
+  const height = Number(status.body.height);
   t.true(height >= 1);
   const page = await subject.api.get(`/v1/ledger?from=${height}&limit=1`);
-  t.is((page.body['blocks'] as { hash: string }[])[0]!.hash, status.body['hash'] as string);
+  t.is((page.body.blocks as { hash: string }[])[0]!.hash, status.body.hash as string);
 });
 
 test.serial('IN-6: over a clean restart and a kill the recorded answers are the same bytes', async (t) => {
@@ -349,7 +349,7 @@ test.serial('IN-6: over a clean restart and a kill the recorded answers are the 
     t.is(again.headers['idempotent-replayed'], 'true');
     t.is(again.text, first.text);
     t.is((await restarted.api.get(`/v1/submissions/${signed.digest}`)).text, first.text);
-    const other = client.sign({ id: String(signed.envelope['id']), text: 'other' });
+    const other = client.sign({ id: String(signed.envelope.id), text: 'other' });
     isProblem(t, await restarted.submit(other), 409, 'content-conflict');
   }
 });
@@ -367,8 +367,8 @@ async function ledger(): Promise<LedgerBlock[]> {
   const blocks: LedgerBlock[] = [];
   for (let from: number | null = 1; from !== null; ) {
     const { body }: { body: Body } = await subject.api.get(`/v1/ledger?from=${from}&limit=100`);
-    blocks.push(...(body['blocks'] as LedgerBlock[]));
-    from = body['next'] as number | null;
+    blocks.push(...(body.blocks as LedgerBlock[]));
+    from = body.next as number | null;
   }
   return blocks;
 }
@@ -391,7 +391,7 @@ async function until(path: string, wanted: (answer: Answer) => boolean): Promise
 }
 
 function pathOf(receipt: JsonObject): JsonValue[] {
-  return (receipt['inclusion'] as JsonObject)['path'] as JsonValue[];
+  return (receipt.inclusion as JsonObject).path as JsonValue[];
 }
 
 /** Every way to change one value of `value`: the whole each time, with the place of the change. */
