@@ -14,36 +14,31 @@ export class BodyTooLarge extends Error {
   }
 }
 
-/**
- * Bytes past the limit that are still read, and thrown away, before the answer. A connection closed on a client that is
- * still writing is reset, and the reset can overtake the answer: then the client learns nothing. Larger ones are not
- * worth their bandwidth.
- */
-const DISCARD_MAX_BYTES = 1024 * 1024;
-
 export type BodyDone = (error: Error | null, body?: Buffer) => void;
 
-/** Calls `done` once: with the whole body, or with what went wrong. */
+/**
+ * Calls `done` once: with the whole body, or with what went wrong. What comes after too much is read and dropped until the
+ * request ends or its time is over: closing on a client that still writes would reset the connection, and the reset can
+ * overtake the answer.
+ */
 export function readBody(request: IncomingMessage, limitBytes: number, done: BodyDone): void {
-  const limitAllBytes = limitBytes + DISCARD_MAX_BYTES;
-  if (Number(request.headers['content-length']) > limitAllBytes) {
+  if (Number(request.headers['content-length']) > limitBytes) {
+    request.resume();
     done(new BodyTooLarge(limitBytes));
     return;
   }
-  let chunks: Buffer[] = [];
+  const chunks: Buffer[] = [];
   let sizeBytes = 0;
   const end = (error: Error | null) => {
     request.off('data', onData).off('end', onEnd).off('error', end);
-    if (error !== null) done(error);
-    else if (sizeBytes > limitBytes) done(new BodyTooLarge(limitBytes));
-    else done(null, Buffer.concat(chunks, sizeBytes));
+    if (error === null) done(null, Buffer.concat(chunks, sizeBytes));
+    else done(error);
   };
   const onEnd = () => end(null);
   const onData = (chunk: Buffer) => {
     sizeBytes += chunk.length;
     if (sizeBytes <= limitBytes) chunks.push(chunk);
-    else if (sizeBytes <= limitAllBytes) chunks = [];
-    else end(null);
+    else end(new BodyTooLarge(limitBytes));
   };
   request.on('data', onData).on('end', onEnd).on('error', end);
 }

@@ -43,8 +43,10 @@ const PARAMETER_MAX = 16_384;
 export function createServer(parts: ServerParts): FastifyInstance {
   const { door, batches, queries, answers, metrics, clock, log } = parts;
   const limits = () => parts.settings().limits;
-  /** Requests that are still arriving: their id, for the answer to one that does not arrive in time. */
+  /** Whose body is still arriving: the request's id, for the answer to one that does not arrive in time. */
   const arriving = new WeakMap<Socket, string>();
+  /** Refused before their body had ended: they have their answer. */
+  const refused = new WeakSet<Socket>();
   const server = fastify({
     keepAliveTimeout: 72_000,
     forceCloseConnections: true,
@@ -54,6 +56,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
     http: { connectionsCheckingInterval: CONNECTIONS_CHECK_MS },
     routerOptions: { maxParamLength: PARAMETER_MAX },
     clientErrorHandler: (error, socket) => {
+      if (refused.has(socket)) return void socket.destroy();
       const requestId = arriving.get(socket) ?? requestIdOf(undefined);
       const answer = answerClientError(error, socket, answers, requestId);
       if (answer !== null) answered(requestId, 'unknown', 'unknown', answer.status, 0);
@@ -69,10 +72,15 @@ export function createServer(parts: ServerParts): FastifyInstance {
 
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', (request, payload, done) => {
-    arriving.set(request.raw.socket, request.id);
+    const { socket } = request.raw;
+    arriving.set(socket, request.id);
     const isBatch = request.routeOptions.url === BATCH_ROUTE;
     readBody(payload, isBatch ? limits().batch_bytes : limits().body_bytes, (error, body) => {
-      arriving.delete(request.raw.socket);
+      arriving.delete(socket);
+      if (error instanceof BodyTooLarge) {
+        refused.add(socket);
+        payload.once('end', () => refused.delete(socket));
+      }
       done(error, body);
     });
   });
@@ -83,6 +91,8 @@ export function createServer(parts: ServerParts): FastifyInstance {
   });
   server.setErrorHandler((error: FastifyError, request, reply) => {
     const refusal = refusalOfHttp(error);
+    // The router closes after every body that it could not take; the rest of a large one is dropped instead (bodies.ts).
+    if (refusal.slug === 'body-too-large') reply.removeHeader('connection');
     if (refusal.slug === 'internal-error') log.error({ err: error, request_id: request.id }, 'request failed');
     return send(reply, request, answers.problem(refusal, request.id));
   });

@@ -85,29 +85,38 @@ export class Http {
   }
 }
 
-/** Opens a connection, lets `act` write on it, and resolves with the first answer once the node has closed it. */
+/** Opens a connection, lets `act` write on it, and resolves with the first answer, as soon as it is whole. */
 export function exchange(base: string, act: (socket: Socket) => void): Promise<Answer> {
   const { hostname, port } = new URL(base);
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
+    let text = '';
     const socket = connect(Number(port), hostname, () => act(socket));
     socket.setTimeout(ANSWER_LIMIT_MS, () => socket.destroy(new Error('the node neither answered nor closed')));
-    socket.on('data', (chunk) => chunks.push(chunk));
-    // A node that refuses a body closes while it is still being written: the answer has come before the reset.
-    socket.on('error', (error) => (chunks.length === 0 ? reject(error) : undefined));
-    socket.on('close', () => resolve(parseAnswer(Buffer.concat(chunks).toString('latin1'))));
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1');
+      const answer = parseAnswer(text);
+      if (answer === null) return;
+      resolve(answer);
+      socket.destroy();
+    });
+    socket.on('error', reject);
+    socket.on('close', () => reject(new Error(`the node closed after ${JSON.stringify(text)}`)));
   });
 }
 
-function parseAnswer(text: string): Answer {
+/** Null while there is more to come. */
+function parseAnswer(text: string): Answer | null {
   const end = text.indexOf('\r\n\r\n');
+  if (end === -1) return null;
   const [first = '', ...lines] = text.slice(0, end).split('\r\n');
   const headers: Record<string, string> = {};
   for (const line of lines) {
     const colon = line.indexOf(':');
     headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
   }
-  return answerOf(Number(first.split(' ')[1]), headers, Buffer.from(text.slice(end + 4), 'latin1'));
+  const body = text.slice(end + 4);
+  if (body.length < Number(headers['content-length'])) return null;
+  return answerOf(Number(first.split(' ')[1]), headers, Buffer.from(body, 'latin1'));
 }
 
 function answerOf(status: number, headers: IncomingHttpHeaders, bytes: Buffer): Answer {
