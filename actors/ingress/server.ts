@@ -2,6 +2,7 @@
 // It parses no body: the log comes first.
 import type { Socket } from 'node:net';
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { allowedMethods } from '../../observability/allowed-methods.js';
 import { event } from '../../observability/events.js';
 import { requestIdOf } from '../../observability/request-id.js';
 import { InboxRoute } from '../../protocol/wal-record.js';
@@ -189,9 +190,4 @@ function refusalOfHttp(error: FastifyError | BodyTooLarge): Refusal {
     return { slug: 'malformed-request', detail: error.message };
   }
   return { slug: 'internal-error' };
-}
-
-function allowedMethods(server: FastifyInstance, url: string): string[] {
-  const path = url.split('?')[0]!;
-  return (['GET', 'POST'] as const).filter((method) => server.findRoute({ method, url: path }) !== null);
 }
