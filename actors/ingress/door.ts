@@ -2,6 +2,7 @@
 // this order: log, parse, signature, dedup, kind, consensus. Called by the HTTP server and the actor. It answers nothing
 // before the log has the body, and forgets nothing that the log has before it is final or refused.
 import type { Logger } from 'pino';
+import { SignatureFormatError } from '../../protocol/envelope.js';
 import { SettledReason } from '../../protocol/wal-record.js';
 import { Batch } from '../../runtime/kernel/batch.js';
 import type { Clock, Links } from '../../runtime/kernel/contract.js';
@@ -135,6 +136,7 @@ export class Door {
     try {
       submission.prepared = prepare(submission.route, submission.raw);
     } catch (error) {
+      if (error instanceof SignatureFormatError) this.#parts.metrics.signatureErrors.inc();
       this.#refuse(submission, refusalOfError(error));
       return null;
     }
