@@ -21,13 +21,15 @@ import { createMetrics } from './metrics.js';
 import { createQueries } from './queries.js';
 import { Recorded } from './recorded.js';
 import { isGranted, type WishSigner, wishEnvelope } from './registry-wish.js';
-import { createServer } from './server.js';
+import { applyLimits, createServer } from './server.js';
 import type { IngressConfig } from './spec.js';
 import { emptySubmission } from './submission.js';
 
 interface State {
   readonly context: ActorContext<DoorLinks, IngressConfig>;
   readonly door: Door;
+  readonly recorded: Recorded;
+  readonly idempotencyKeys: IdempotencyKeys;
   readonly server: FastifyInstance;
   readonly pool: VerifyPool;
   readonly ledger: LedgerReader;
@@ -69,9 +71,9 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       secrets: config.hmacSecrets,
     });
     const answers = new Answers(Math.random);
-    const { max, ttl_ms: ttlMs } = settings.idempotency;
     const monotonic = () => clock.monotonic();
-    const recorded = new Recorded(max, ttlMs, monotonic, ledger, answers);
+    const recorded = new Recorded(settings.idempotency, monotonic, ledger, answers);
+    const idempotencyKeys = new IdempotencyKeys(settings.idempotency, monotonic);
     const metrics = createMetrics(context.registry, () => door.depth);
     const door: Door = new Door({
       links,
@@ -79,12 +81,12 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       keyring,
       recorded,
       answers,
-      idempotencyKeys: new IdempotencyKeys(max, ttlMs, monotonic),
+      idempotencyKeys,
       metrics,
       clock,
       log,
-      inFlightMax: settings.limits.in_flight_max,
-      verifyBatchMax: settings.verify.batch_max,
+      inFlightMax: () => inForce.config.settings.limits.in_flight_max,
+      verifyBatchMax: () => inForce.config.settings.verify.batch_max,
     });
     const ed25519 = await loadEd25519(backend ?? undefined);
     const signer = { nodeId: config.nodeId, ed25519, secretKey: ed25519.keyPair(config.seed).secretKey };
@@ -117,6 +119,8 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     const state: State = {
       context,
       door,
+      recorded,
+      idempotencyKeys,
       server,
       pool,
       ledger,
@@ -150,7 +154,11 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     commit(state) {
       state.inForce.config = state.inForce.prepared!;
       state.inForce.prepared = null;
-      state.keyring.replaceSecrets(state.inForce.config.hmacSecrets);
+      const { hmacSecrets, settings } = state.inForce.config;
+      state.keyring.replaceSecrets(hmacSecrets);
+      state.recorded.resize(settings.idempotency);
+      state.idempotencyKeys.resize(settings.idempotency);
+      applyLimits(state.server, settings.limits);
       askForRegistry(state);
     },
     abort(state) {
@@ -188,12 +196,19 @@ function askForRegistry(state: State): void {
   const refused = state.door.admit(submission, {
     requestId,
     deadlineMs: clock.monotonic() + WISH_DEADLINE_MS,
+    limitMs: clock.monotonic() + WISH_DEADLINE_MS,
     respondAsync: false,
     settle: (answer) => {
-      if (answer.status !== 200) state.context.log.error({ answer: answer.body }, 'the registry could not be changed');
+      if (answer.status === 503) askAgain(state);
+      else if (answer.status !== 200)
+        state.context.log.error({ answer: answer.body }, 'the registry could not be changed');
     },
   });
-  if (refused !== null) setTimeout(() => askForRegistry(state), 100).unref();
+  if (refused !== null) askAgain(state);
+}
+
+function askAgain(state: State): void {
+  setTimeout(() => askForRegistry(state), 100).unref();
 }
 
 function reportRegistry(state: State): void {
