@@ -83,7 +83,7 @@ export function receiptRows(receipt: JsonObject): string[][] {
     ['outcome', receipt.outcome],
     ['height', receipt.height],
     ['index', receipt.index],
-    ['block time', typeof block.timestamp === 'number' ? new Date(block.timestamp).toISOString() : undefined],
+    ['block made', block.timestamp],
     ['signed by', signers === undefined ? undefined : `${signers} ${signers === 1 ? 'validator' : 'validators'}`],
   ];
   return rows.flatMap(([name, value]) =>
