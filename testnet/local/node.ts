@@ -18,6 +18,8 @@ export interface NodeOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Words put before node itself, such as strace and its options. */
   readonly wrapper?: readonly string[];
+  /** Working directory, where quorate.yaml is looked for. */
+  readonly cwd?: string;
 }
 
 export interface Exit {
@@ -53,6 +55,7 @@ export class LocalNode {
       ...(options.args ?? []),
     ];
     this.process = spawn(words[0]!, words.slice(1), {
+      cwd: options.cwd ?? process.cwd(),
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -94,7 +97,8 @@ export class LocalNode {
   async ready(): Promise<Endpoints> {
     const path = join(this.dataDir, 'run', 'endpoints.json');
     for (let waitedMs = 0; waitedMs < READY_LIMIT_MS; waitedMs += POLL_MS) {
-      if (this.#exit !== null) throw new Error(`the node ended before it was ready (${JSON.stringify(this.#exit)}):\n${this.output}`);
+      if (this.#exit !== null)
+        throw new Error(`the node ended before it was ready (${JSON.stringify(this.#exit)}):\n${this.output}`);
       if (existsSync(path)) return this.endpoints;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
