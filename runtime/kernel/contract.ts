@@ -80,6 +80,7 @@ export interface Clock {
   now(): number;
   /** Monotonic milliseconds. */
   monotonic(): number;
+  /** Runs once, not before `delayMs` have passed on `monotonic`. */
   setTimer(delayMs: number, run: () => void): Timer;
 }
 

@@ -18,6 +18,8 @@ export interface NodeOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Words put before node itself, such as strace and its options. */
   readonly wrapper?: readonly string[];
+  /** Working directory, where quorate.yaml is looked for. */
+  readonly cwd?: string;
 }
 
 export interface Exit {
@@ -53,6 +55,7 @@ export class LocalNode {
       ...(options.args ?? []),
     ];
     this.process = spawn(words[0]!, words.slice(1), {
+      cwd: options.cwd ?? process.cwd(),
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
