@@ -52,6 +52,8 @@ interface Work {
 }
 
 const PAUSE_MS = 20;
+/** A node that was started again has settled what its log holds long before this. */
+const FINISH_MS = 60_000;
 /** One in so many requests sends something acknowledged once more. */
 const REPLAY_EVERY = 16;
 const REMEMBERED_BODIES = 256;
@@ -74,6 +76,8 @@ export class DrillClient {
   readonly #random: Random;
   /** Some of what was acknowledged, to be sent again. */
   readonly #recent: Work[] = [];
+  /** Sent, or to be sent again. */
+  readonly #open = new Set<Work>();
   #node: Connections | null = null;
   #made = 0;
   #mode: 'run' | 'finish' | 'stop' = 'run';
@@ -103,8 +107,15 @@ export class DrillClient {
   /** Begins nothing new, and resolves when every submission under way has its answer. Needs a living node. */
   async finish(): Promise<void> {
     this.#mode = 'finish';
-    await Promise.all(this.#workers);
-    this.pointAt(null);
+    const limit = new AbortController();
+    const late = delay(FINISH_MS, true, { signal: limit.signal }).catch(() => false);
+    const isLate = await Promise.race([Promise.all(this.#workers).then(() => false), late]);
+    limit.abort();
+    if (isLate) {
+      const open = [...this.#open].map(({ id }) => id).join(', ');
+      this.faults.push(`not answered with 200 within ${FINISH_MS} ms of a healthy node: ${open}`);
+    }
+    await this.abandon();
   }
 
   /** Ends without asking for what is open. */
@@ -120,6 +131,7 @@ export class DrillClient {
       if (work === null) {
         if (this.#mode === 'finish') return;
         work = this.#next();
+        this.#open.add(work);
       }
       const node = this.#node;
       if (node === null) {
@@ -128,8 +140,10 @@ export class DrillClient {
       }
       this.figures.sent += 1;
       const done = this.#judge(work, await node.post('/v1/submissions', work.body));
-      if (done) work = null;
-      else await delay(this.#random.between(1, PAUSE_MS));
+      if (done) {
+        this.#open.delete(work);
+        work = null;
+      } else await delay(this.#random.between(1, PAUSE_MS));
     }
   }
 

@@ -2,9 +2,9 @@
 // Called by the crash drills when their node has stopped, and again over HTTP when it runs. It changes nothing.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Answers } from '../../actors/ingress/answers.js';
 import { auditLedger, type LedgerAudit } from '../../actors/ledger/audit.js';
 import { LedgerReader } from '../../actors/ledger/reader.js';
-import { Answers } from '../../actors/ingress/answers.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { type Genesis, parseGenesis } from '../../protocol/genesis.js';
 import { type JsonValue, parseStrict } from '../../protocol/json.js';
@@ -38,7 +38,8 @@ export async function checkLedger(dataDir: string, promises: ReadonlyMap<string,
     const receipts = new BlockReceipts(block);
     for (const [index, { issuer, id, outcome, digest, body }] of block.entries.entries()) {
       const name = indexKey(issuer, id);
-      if (seen.has(name)) faults.push(`${issuer} ${id} is in the ledger twice, the second time at ${block.header.height}`);
+      if (seen.has(name))
+        faults.push(`${issuer} ${id} is in the ledger twice, the second time at ${block.header.height}`);
       seen.add(name);
       const promised = promises.get(id);
       if (promised === undefined) continue;

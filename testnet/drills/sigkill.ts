@@ -73,7 +73,8 @@ async function run(dataDir: string, options: SigkillOptions, faults: string[]): 
     }
     const { signal } = await node.exited;
     client.pointAt(null);
-    if (signal !== 'SIGKILL') faults.push(`before kill ${kill} the node ended by itself:\n${node.output.slice(-4_000)}`);
+    if (signal !== 'SIGKILL')
+      faults.push(`before kill ${kill} the node ended by itself:\n${node.output.slice(-4_000)}`);
     if (kill % 10 === 0) log(`${kill} kills, ${client.figures.acknowledged} submissions acknowledged`);
   }
   const last = new LocalNode({ dataDir });
