@@ -1,11 +1,12 @@
 // `quorate actors list|restart|reset|kill`: the supervised actors of a running node. Called by dispatch.ts; status.ts shares
 // the table. It only asks the supervisor: what it may do to an actor is decided there.
+import { isObject } from '../client/http.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { type ActorRow, adminOf, listActors } from './admin.js';
 import { commonOptions } from './args.js';
 import { type Command, defineCommand } from './command.js';
 import { dataDirectory } from './endpoint.js';
-import { type Paint, painter, printJson, type Terminal, table } from './output.js';
+import { type Paint, painter, printJson, table } from './output.js';
 
 const options = { 'data-dir': commonOptions['data-dir'], ops: commonOptions.ops, json: commonOptions.json } as const;
 
@@ -34,7 +35,7 @@ has given the actor a pause and will try again by itself.`,
     const directory = dataDirectory(values['data-dir'], terminal);
     const actors = await listActors(adminOf(terminal, directory, values.ops));
     if (values.json) printJson(terminal, { actors });
-    else terminal.out(actorTable(actors, painter(terminal.colours.out), terminal));
+    else terminal.out(actorTable(actors, painter(terminal.colours.out)));
     return EXIT.ok.code;
   },
 });
@@ -90,33 +91,41 @@ function verbCommand(verb: 'restart' | 'reset' | 'kill', summary: string, about:
 
 const PAST = { restart: 'restarted', reset: 'breaker closed', kill: 'killed' } as const;
 
-const COLUMNS = ['id', 'state', 'incarnation', 'restarts', 'breaker', 'mailbox', 'since'] as const;
+const COLUMNS = ['actor', 'state', 'since', 'incarnation', 'restarts', 'breaker', 'mailbox', 'last exit'] as const;
 
 /** Aligned columns; a field that the node does not report shows as "-". */
-export function actorTable(actors: readonly ActorRow[], paint: Paint, terminal: Terminal, indent = ''): string {
-  const rows = actors.map((actor) =>
-    COLUMNS.map((column) => {
-      const cell = column === 'since' ? age(actor.since, terminal) : shown(actor[column]);
-      if (column === 'state') return paint(HEALTHY.has(cell) ? 'green' : 'yellow', cell);
-      return column === 'breaker' && cell === 'open' ? paint('red', cell) : cell;
-    }),
-  );
+export function actorTable(actors: readonly ActorRow[], paint: Paint, indent = ''): string {
+  const rows = actors.map((actor) => {
+    const breaker = shown(actor.breaker);
+    return [
+      actor.id,
+      paint(actor.state === 'up' ? 'green' : 'yellow', shown(actor.state)),
+      sinceOf(actor),
+      shown(actor.incarnation),
+      shown(actor.restarts),
+      breaker === 'open' ? paint('red', breaker) : breaker,
+      shown(actor.mailboxDepth),
+      isObject(actor.lastExit) ? shown(actor.lastExit.reason) : '-',
+    ];
+  });
   return table([COLUMNS.map((column) => paint('dim', column)), ...rows], indent);
 }
-
-const HEALTHY: ReadonlySet<string> = new Set(['running', 'ready', 'up', 'idle']);
 
 function shown(value: ActorRow[string] | undefined): string {
   if (value === undefined || value === null) return '-';
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
-/** A time (unix milliseconds or RFC 3339) as "3 m ago". */
-function age(since: ActorRow[string] | undefined, terminal: Terminal): string {
-  const atMs = typeof since === 'number' ? since : typeof since === 'string' ? Date.parse(since) : Number.NaN;
-  if (Number.isNaN(atMs)) return '-';
-  const seconds = Math.max(0, Math.round((terminal.nowMs() - atMs) / 1000));
-  if (seconds < 120) return `${seconds} s ago`;
-  if (seconds < 7_200) return `${Math.floor(seconds / 60)} m ago`;
-  return seconds < 172_800 ? `${Math.floor(seconds / 3_600)} h ago` : `${Math.floor(seconds / 86_400)} d ago`;
+/** How long it has been up, or when it starts again. */
+function sinceOf({ upForMs, startsInMs }: ActorRow): string {
+  if (typeof upForMs === 'number') return duration(upForMs);
+  return typeof startsInMs === 'number' ? `starts in ${duration(startsInMs)}` : '-';
+}
+
+function duration(ms: number): string {
+  const seconds = ms / 1000;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 120) return `${Math.floor(seconds)} s`;
+  if (seconds < 7_200) return `${Math.floor(seconds / 60)} m`;
+  return seconds < 172_800 ? `${Math.floor(seconds / 3_600)} h` : `${Math.floor(seconds / 86_400)} d`;
 }

@@ -1,3 +1,4 @@
+// What the argument tables let through and what they refuse, and in which words.
 import test from 'ava';
 import fc from 'fast-check';
 import { nearest, parseArguments, wholeNumber } from './args.js';

@@ -5,20 +5,15 @@ import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { inspectLog } from '../actors/wal-writer/inspect.js';
 import { openLog } from '../actors/wal-writer/log.js';
-import { parseClientKey } from '../client/sign.js';
-import { clientWish, createClientKey, DEV_CLIENT_FILE, DEV_CLIENT_ISSUER } from '../config/client-key-file.js';
-import { type ClientWish, loadClients } from '../config/clients.js';
-import { draftGenesis, publishGenesis, readGenesis } from '../config/genesis-file.js';
+import { createChain, initialised, isInitialising, readGenesis } from '../config/chain-files.js';
 import { type NodeKey, openNodeKey } from '../config/key-files.js';
-import { loadKinds } from '../config/kinds.js';
-import { makePrivateDirectory } from '../config/private-file.js';
 import { type Ed25519, loadEd25519 } from '../protocol/crypto/ed25519.js';
-import { createGenesis, type Genesis } from '../protocol/genesis.js';
+import type { Genesis } from '../protocol/genesis.js';
 import { encodeInit, initSignBytes, RecordType } from '../protocol/wal-record.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { commonOptions } from './args.js';
 import { defineCommand } from './command.js';
-import { dataDirectory, parseJson, readOptional } from './endpoint.js';
+import { dataDirectory } from './endpoint.js';
 import { keysDirectory } from './keys.js';
 import { explained } from './log-errors.js';
 import { DEFAULT_SEGMENT_BYTES, logDirectory, withDataDirectory } from './offline.js';
@@ -36,8 +31,6 @@ export const initCommand = defineCommand({
       about: 'where the node key lies (default keys/ of the data directory)',
     },
     genesis: { type: 'string', value: 'FILE', about: 'where genesis.json goes (default: the data directory)' },
-    clients: { type: 'string', value: 'FILE', about: 'clients.yml: who may submit from the first block on' },
-    kinds: { type: 'string', value: 'DIRECTORY', about: 'JSON Schema files of your own kinds' },
     'dev-client': {
       type: 'boolean',
       about: 'also make and register a client key for trying it out (keys/dev-client.json)',
@@ -51,19 +44,16 @@ chain, and an empty log that carries the signature of the key. The chain has thi
 A development node does this by itself. In production it is done once, by hand, and what it made is backed up: a node
 without its log does not sign any more, since it cannot know what it has signed.
 
-Clients and kinds of the genesis are a beginning: both can be changed later by a reload.`,
+Who may submit, and which kinds there are, is said by clients.yml and the kinds folder of the configuration.`,
   examples: [
     ['quorate init --dev-client', 'a node in ./data to try'],
-    [
-      'quorate init --data-dir /var/lib/quorate --keys-dir /etc/quorate/keys --clients /etc/quorate/clients.yml',
-      'for production',
-    ],
+    ['quorate init --data-dir /var/lib/quorate --keys-dir /etc/quorate/keys', 'for production'],
   ],
   exits: [
     [EXIT.ok.code, 'made; also when the node was there already'],
     [EXIT.data.code, 'the log of an existing node is missing, or belongs to another node'],
     [EXIT.running.code, 'a node runs on this directory'],
-    [EXIT.config.code, 'clients.yml, kinds, genesis.json or key files are not as they must be'],
+    [EXIT.config.code, 'genesis.json or the key files are not as they must be'],
   ],
   async run({ values }, terminal) {
     const directory = dataDirectory(values['data-dir'], terminal);
@@ -72,8 +62,6 @@ Clients and kinds of the genesis are a beginning: both can be changed later by a
       directory,
       keysDir: keysDirectory(values['keys-dir'], directory, terminal),
       genesisFile: values.genesis ?? join(directory, 'genesis.json'),
-      clientsFile: values.clients ?? null,
-      kindsDir: values.kinds ?? null,
       devClient: values['dev-client'],
     };
     const made = await withDataDirectory(directory, async () => initialise(plan, await loadEd25519(), terminal));
@@ -86,8 +74,6 @@ interface Plan {
   readonly directory: string;
   readonly keysDir: string;
   readonly genesisFile: string;
-  readonly clientsFile: string | null;
-  readonly kindsDir: string | null;
   readonly devClient: boolean;
 }
 
@@ -101,47 +87,29 @@ interface Made {
 async function initialise(plan: Plan, ed25519: Ed25519, terminal: Terminal): Promise<Made> {
   const { directory, keysDir, genesisFile } = plan;
   const key = openNodeKey({ mode: 'development', keysDir, dataDir: directory, env: { ...terminal.env } }, ed25519);
-  const existing = readGenesis(genesisFile);
-  if (existing !== null) {
-    requireValidator(existing, key, genesisFile);
-    const identity = { chainId: existing.chainId, publicKey: key.publicKey };
+  const genesis =
+    readGenesis(genesisFile) ??
+    createChain({
+      places: { dataDir: directory, keysDir, genesis: genesisFile },
+      key,
+      ed25519,
+      random: () => randomBytes(32),
+      nowMs: terminal.nowMs(),
+      devClient: plan.devClient,
+    });
+  requireValidator(genesis, key, genesisFile);
+  const created = isInitialising(directory);
+  if (created) {
+    await makeLog(directory, genesis, key, ed25519);
+    initialised(directory);
+  } else {
+    const identity = { chainId: genesis.chainId, publicKey: key.publicKey };
     explained(() => inspectLog(logDirectory(directory), { identity }));
-    return { created: false, key, genesis: existing, genesisFile };
   }
-  const genesis = draftGenesis(genesisFile, () => makeGenesis(plan, key, ed25519, terminal));
-  requireValidator(genesis, key, `${genesisFile}.new`);
-  await makeLog(directory, genesis, key, ed25519);
-  publishGenesis(genesisFile);
-  return { created: true, key, genesis, genesisFile };
+  return { created, key, genesis, genesisFile };
 }
 
-function makeGenesis(plan: Plan, key: NodeKey, ed25519: Ed25519, terminal: Terminal): Genesis {
-  const nowMs = terminal.nowMs();
-  const clients: ClientWish[] = [];
-  if (plan.clientsFile !== null) {
-    const file = loadClients(plan.clientsFile, { nodeId: key.nodeId, hmacForm: 'direct', nowMs });
-    for (const warning of file.warnings) terminal.err(`quorate init: ${warning}\n`);
-    clients.push(...file.clients);
-  }
-  if (plan.devClient) clients.push(devClient(plan.keysDir, ed25519));
-  return createGenesis({
-    createdAtMs: nowMs,
-    validators: [{ nodeId: key.nodeId, publicKey: key.publicKey }],
-    clients,
-    kinds: plan.kindsDir === null ? [] : [...loadKinds(plan.kindsDir)],
-  });
-}
-
-/** The development client: an existing key file is registered, not replaced. */
-function devClient(keysDir: string, ed25519: Ed25519): ClientWish {
-  const path = join(keysDir, DEV_CLIENT_FILE);
-  makePrivateDirectory(keysDir);
-  const bytes = readOptional(path);
-  if (bytes === null) return clientWish(createClientKey(path, DEV_CLIENT_ISSUER, ed25519));
-  return clientWish(parseClientKey(parseJson(bytes, path)));
-}
-
-/** @throws CliError when the genesis, or the draft of an interrupted run, is of another node. */
+/** @throws CliError when the genesis is of another node. */
 function requireValidator(genesis: Genesis, key: NodeKey, path: string): void {
   if (genesis.validators.some(({ publicKey }) => publicKey.equals(key.publicKey))) return;
   throw new CliError(EXIT.data.code, `${path} does not name the key of this node, ${key.nodeId}, as a validator.`, {

@@ -2,16 +2,15 @@
 // nothing here ever prints a secret or overwrites a key.
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { createClientKey } from '../config/client-key-file.js';
 import { createNodeKey, findNodeKey, type NodeKey } from '../config/key-files.js';
-import { makePrivateDirectory } from '../config/private-file.js';
+import { createFile, makePrivateDirectory } from '../config/private-file.js';
 import { parseSigningKey, SEED_BYTES, SigningKeyError } from '../config/signing-key.js';
 import { loadEd25519 } from '../protocol/crypto/ed25519.js';
 import { IDENTIFIER } from '../protocol/envelope.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { commonOptions, usageError } from './args.js';
 import { type Command, defineCommand } from './command.js';
-import { dataDirectory, readRequired } from './endpoint.js';
+import { dataDirectory, nonEmpty, readRequired } from './endpoint.js';
 import { CliError, printJson, type Terminal, table } from './output.js';
 
 const options = {
@@ -110,7 +109,10 @@ Only the public key goes there; the file with the seed belongs to the client alo
     const ed25519 = await loadEd25519();
     const file = values.out ?? join(directory, `${issuer}-client.json`);
     if (values.out === undefined) makePrivateDirectory(directory);
-    const { publicKey } = createClientKey(file, issuer, ed25519);
+    const seed = randomBytes(SEED_BYTES);
+    const publicKey = Buffer.from(ed25519.keyPair(seed).publicKey).toString('hex');
+    const key = { issuer, public_key: publicKey, seed: seed.toString('hex') };
+    createFile(file, `${JSON.stringify(key, null, 2)}\n`, 0o600);
     if (values.json) {
       printJson(terminal, { issuer, public_key: publicKey, file });
     } else {
@@ -139,10 +141,7 @@ function clientLines(issuer: string, publicKey: string): string {
 }
 
 export function keysDirectory(keys: string | undefined, data: string | undefined, terminal: Terminal): string {
-  const fromEnvironment = terminal.env.QUORATE_KEYS_DIR;
-  if (keys !== undefined) return keys;
-  if (fromEnvironment !== undefined && fromEnvironment !== '') return fromEnvironment;
-  return join(dataDirectory(data, terminal), 'keys');
+  return keys ?? nonEmpty(terminal.env.QUORATE_KEYS_DIR) ?? join(dataDirectory(data, terminal), 'keys');
 }
 
 function places(keysDir: string, env: Record<string, string | undefined>): Parameters<typeof findNodeKey>[0] {

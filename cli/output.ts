@@ -1,6 +1,5 @@
 // What a command sees of the outside: streams, colours, clock, network. Called by main.ts (the real process) and by tests
 // (a recorded one). Results go to stdout, everything said on the way to stderr; a command never touches process itself.
-import { styleText } from 'node:util';
 
 export interface Terminal {
   /** stdout: results only, so that they can be piped. */
@@ -37,12 +36,18 @@ export class CliError extends Error {
   }
 }
 
-export type Paint = (style: 'bold' | 'dim' | 'green' | 'red' | 'yellow', text: string) => string;
+/** SGR codes: what turns a style on and what turns it off. Not util.styleText, which asks stdout itself whether to. */
+const STYLES = { bold: [1, 22], dim: [2, 22], red: [31, 39], green: [32, 39], yellow: [33, 39] } as const;
+
+export type Paint = (style: keyof typeof STYLES, text: string) => string;
 
 /** @returns a function that colours text, or leaves it alone when the stream is no terminal. */
 export function painter(enabled: boolean): Paint {
-  return enabled ? (style, text) => styleText(style, text) : (_style, text) => text;
+  if (!enabled) return (_style, text) => text;
+  return (style, text) => `${ESCAPE}[${STYLES[style][0]}m${text}${ESCAPE}[${STYLES[style][1]}m`;
 }
+
+const ESCAPE = String.fromCharCode(27);
 
 /** NO_COLOR (any value but the empty one) and TERM=dumb win over a terminal; see no-color.org. */
 export function wantsColour(isTerminal: boolean, env: Terminal['env']): boolean {
@@ -68,8 +73,6 @@ export function table(rows: readonly (readonly string[])[], indent = ''): string
   }
   return text;
 }
-
-const ESCAPE = String.fromCharCode(27);
 
 /** The text without colour sequences. */
 function visible(cell: string): string {

@@ -40,7 +40,7 @@ connection that is not concerned is dropped. Does what SIGHUP does, and waits fo
     const admin = adminOf(terminal, directory, values.ops);
     const { body } = await admin.call('/v1/admin/reload', {
       method: 'POST',
-      alsoFine: [400, 409, 422],
+      alsoFine: [422],
       deadlineMs: RELOAD_DEADLINE_MS,
     });
     if (values.json) printJson(terminal, body);
@@ -51,8 +51,10 @@ connection that is not concerned is dropped. Does what SIGHUP does, and waits fo
 function report(terminal: Terminal, body: JsonObject, quiet: boolean): number {
   const paint = painter(terminal.colours.out);
   if (body.result === 'ok' || body.result === 'unchanged') {
-    const said = body.result === 'ok' ? paint('green', 'applied') : 'nothing differs: the running configuration stays';
-    if (!quiet) terminal.out(`${said}\n`);
+    const changed = Array.isArray(body.changed) ? body.changed.join(', ') : '';
+    const applied = `${paint('green', 'applied')}${changed === '' ? '' : `: ${changed}`}`;
+    if (!quiet)
+      terminal.out(`${body.result === 'ok' ? applied : 'nothing differs: the running configuration stays'}\n`);
     return EXIT.ok.code;
   }
   const errors = Array.isArray(body.errors) ? body.errors : [body.detail ?? body.title ?? 'no reason given'];

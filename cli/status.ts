@@ -41,7 +41,7 @@ run. A node that is not ready answers submissions with 503 and says which check 
   ],
   async run({ values }, terminal) {
     const directory = dataDirectory(values['data-dir'], terminal);
-    const api = apiUrl(values.api, directory);
+    const api = apiUrl(values.api, directory, terminal);
     const ops = opsUrl(values.ops, directory);
     const [node, readiness] = await Promise.all([call(terminal, `${api}/v1/status`), readReadiness(terminal, ops)]);
     const actors = await visibleActors(terminal, directory, ops);
@@ -54,20 +54,19 @@ run. A node that is not ready answers submissions with 503 and says which check 
   },
 });
 
-/** `GET /readyz`: 200 or 503, with {"status":"pass"|"warn"|"fail","checks":{name:[{"status","output"}]}}. */
+/** `GET /readyz`: 200 or 503, with {"status":"pass"|"fail","checks":[{"name","ok","detail"}]}. */
 async function readReadiness(terminal: Terminal, ops: string): Promise<Readiness> {
   const answer = await call(terminal, `${ops}/readyz`, { alsoFine: [503] });
   return { ready: answer.status === 200, failing: failingChecks(answer.body) };
 }
 
-function failingChecks(body: JsonObject): string[] {
-  if (!isObject(body.checks)) return [];
-  return Object.entries(body.checks).flatMap(([name, results]) =>
-    (Array.isArray(results) ? results : [results]).flatMap((result) => {
-      if (!isObject(result) || result.status === 'pass') return [];
-      return [typeof result.output === 'string' ? `${name}: ${result.output}` : name];
-    }),
-  );
+function failingChecks({ checks }: JsonObject): string[] {
+  if (!Array.isArray(checks)) return [];
+  return checks.flatMap((check) => {
+    if (!isObject(check) || check.ok !== false) return [];
+    const detail = check.detail === '' || check.detail === undefined ? [] : [String(check.detail)];
+    return [[String(check.name), ...detail].join(': ')];
+  });
 }
 
 interface VisibleActors {
@@ -104,5 +103,5 @@ function print(terminal: Terminal, { api, ops, node, readiness, actors }: Shown)
   for (const check of readiness.failing) terminal.out(`  ${paint('yellow', check)}\n`);
   terminal.out(table([['api', api], ['ops', ops], ...facts], '  '));
   if (actors.rows === null) terminal.out(`\nactors are not shown: ${actors.why}\n`);
-  else terminal.out(`\n${paint('bold', 'actors')}\n${actorTable(actors.rows, paint, terminal, '  ')}`);
+  else terminal.out(`\n${paint('bold', 'actors')}\n${actorTable(actors.rows, paint, '  ')}`);
 }

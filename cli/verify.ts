@@ -2,10 +2,12 @@
 // The checks themselves are protocol/receipt.ts; this reads the files, says each check and sets the exit code.
 import { readFileSync } from 'node:fs';
 import { isObject } from '../client/http.js';
-import { loadEd25519 } from '../protocol/crypto/ed25519.js';
-import { type JsonValue, parseStrict } from '../protocol/json.js';
+import { type Ed25519, loadEd25519 } from '../protocol/crypto/ed25519.js';
+import { JsonError, type JsonValue, parseStrict } from '../protocol/json.js';
 import { ShapeError } from '../protocol/kinds/kind.js';
-import { type ReceiptVerdict, type Submitted, verifyReceipt } from '../protocol/receipt-verify.js';
+import { readReceiptFile } from '../protocol/receipt.js';
+import { type ReceiptVerdict, type Submitted, verifyWith } from '../protocol/receipt-verify.js';
+import { parseValidatorSet, type ValidatorSet } from '../protocol/validators.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { commonOptions, usageError } from './args.js';
 import { defineCommand } from './command.js';
@@ -53,11 +55,10 @@ The validator set is what you trust: fetch it once, over a way you trust, and ke
         '--validators is missing: the validator set to trust. A node gives it at GET /v1/validators.',
       );
     }
-    const receipt = unwrap(await readJson(positionals[0]!, terminal));
-    const validators = await readJson(values.validators, terminal);
+    const receipt = await readBytes(positionals[0]!, terminal);
+    const set = readValidatorSet(await readBytes(values.validators, terminal), values.validators);
     const submitted = await readSubmitted(values.envelope, values['client-key'], terminal);
-    const ed25519 = await loadEd25519();
-    const result = judged(values.validators, () => verifyReceipt(receipt, validators, ed25519, submitted));
+    const result = verifyBytes(receipt, positionals[0]!, set, await loadEd25519(), submitted);
     if (values.json) {
       printJson(terminal, result);
     } else {
@@ -90,15 +91,36 @@ async function readSubmitted(
   return clientKey === undefined ? { bytes } : { bytes, publicKey: Buffer.from(clientKey, 'hex') };
 }
 
-/** A receipt of a wrong shape is not valid; a validator set of a wrong shape leaves nothing to judge by. */
-function judged(validatorsFile: string, verify: () => ReceiptVerdict): ReceiptVerdict {
+/** A file that is JSON and no receipt is not valid: every checked byte may have been changed. */
+function verifyBytes(
+  bytes: Buffer,
+  path: string,
+  set: ValidatorSet,
+  ed25519: Ed25519,
+  submitted: Submitted | undefined,
+): ReceiptVerdict {
   try {
-    return verify();
+    return verifyWith(unwrap(readReceiptFile(bytes)), set, ed25519, submitted);
   } catch (error) {
-    if (error instanceof ShapeError)
-      throw new CliError(UNREADABLE, `${validatorsFile}: no validator set: ${error.message}.`);
+    if (error instanceof JsonError) throw notJson(path, error);
+    if (!(error instanceof ShapeError)) throw error;
+    return { valid: false, checks: [{ name: 'shape', ok: false, detail: error.message }] };
+  }
+}
+
+/** Without the set there is nothing to judge by: any fault in it is the file's. */
+function readValidatorSet(bytes: Buffer, path: string): ValidatorSet {
+  try {
+    return parseValidatorSet(parseStrict(bytes));
+  } catch (error) {
+    if (error instanceof JsonError) throw notJson(path, error);
+    if (error instanceof ShapeError) throw new CliError(UNREADABLE, `${path}: no validator set: ${error.message}.`);
     throw error;
   }
+}
+
+function notJson(path: string, error: JsonError): CliError {
+  return new CliError(UNREADABLE, `${path}: not JSON: ${error.message}.`);
 }
 
 /** The answer of `POST /v1/submissions` holds the receipt as one of its members: its file is welcome as it is. */
@@ -106,18 +128,9 @@ function unwrap(value: JsonValue): JsonValue {
   return isObject(value) && value.state === 'final' && isObject(value.receipt) ? value.receipt : value;
 }
 
-async function readJson(path: string, terminal: Terminal): Promise<JsonValue> {
-  const bytes = await readBytes(path, terminal);
+async function readBytes(path: string, terminal: Terminal): Promise<Buffer> {
   try {
-    return parseStrict(bytes);
-  } catch (error) {
-    throw new CliError(UNREADABLE, `${path}: not JSON: ${error instanceof Error ? error.message : String(error)}.`);
-  }
-}
-
-async function readBytes(path: string, terminal: Terminal): Promise<Uint8Array> {
-  try {
-    return path === '-' ? await terminal.readStdin() : readFileSync(path);
+    return path === '-' ? Buffer.from(await terminal.readStdin()) : readFileSync(path);
   } catch (error) {
     throw new CliError(
       UNREADABLE,

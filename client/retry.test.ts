@@ -1,3 +1,4 @@
+// When a client comes back: the backoff, Retry-After, and which answers are worth another try.
 import test from 'ava';
 import fc from 'fast-check';
 import { isRetryable, parseRetryAfter, retryDelayMs } from './retry.js';

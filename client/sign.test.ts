@@ -1,3 +1,4 @@
+// A signed submission as the client makes it, read back by the code of the node.
 import test from 'ava';
 import { loadEd25519 } from '../protocol/crypto/ed25519.js';
 import { ShapeError } from '../protocol/kinds/kind.js';

@@ -337,7 +337,7 @@ test('CF-2: an empty variable is no variable, and "off" clears what may be empty
   t.is(load(cwd, [], { QUORATE_CLIENTS_FILE: 'off' }).config.clients_file, null);
 });
 
-test('RT-12: verify threads follow the cores, two to eight', (t) => {
+test('CF-2: verify threads follow the cores, two to eight', (t) => {
   const threads = (cores: number) => loadConfig({ argv: [], env: {}, cwd: folder(t), cores }).config.verify.threads;
   t.deepEqual([1, 2, 4, 64].map(threads), [2, 2, 3, 8]);
 });

@@ -313,7 +313,7 @@ test('CF-3: the fingerprint follows contents, secrets included, not spelling', (
   t.not(fingerprint(oneKey(`alg: hmac-sha256, secret_hex: ${'c5'.repeat(32)}`)), first);
 });
 
-test('DO-1: the examples are valid', (t) => {
+test('CF-2: the examples are valid', (t) => {
   const cwd = fileURLToPath(new URL('../../', import.meta.url));
   for (const name of ['quorate.yaml', 'quorate.production.yaml']) {
     const { warnings } = loadConfig({ argv: ['--config', join('config', 'examples', name)], env: {}, cwd });

@@ -26,17 +26,17 @@ const REFUSED: [name: string, argv: string[], path: string, message: RegExp][] =
   ['IN-8: a batch smaller than one body', ['--limits-batch-bytes=2048'], 'limits.batch_bytes', /at least as large/],
   ['IN-8: a batch never admitted', ['--limits-in-flight-max=10'], 'limits.in_flight_max', /at most in_flight_max/],
   ['IN-6: fewer answers than work in hand', ['--idempotency-max=100'], 'idempotency.max', /at least limits/],
-  ['ST-1: a segment of broken pages', ['--wal-segment-bytes=1048577'], 'wal.segment_bytes', /multiple of 4096/],
-  ['CF-9: one address twice', ['--ops-listen=127.0.0.1:8080'], 'ops_listen', /address of its own/],
-  ['CF-1: peers', ['--peers-file=peers.yml'], 'peers_file', /one validator/],
+  ['CF-2: a segment of broken pages', ['--wal-segment-bytes=1048577'], 'wal.segment_bytes', /multiple of 4096/],
+  ['CF-2: one address twice', ['--ops-listen=127.0.0.1:8080'], 'ops_listen', /address of its own/],
+  ['CF-2: peers', ['--peers-file=peers.yml'], 'peers_file', /one validator/],
   [
-    'RT-2: a floor over the ceiling',
+    'CF-7: a floor over the ceiling',
     ['--supervision-backoff-floor-ms=40000'],
     'supervision.backoff.floor_ms',
     /at most/,
   ],
   [
-    'RT-3: a breaker on what everything stands on',
+    'CF-7: a breaker on what everything stands on',
     ['--supervision-actors-store-restart=circuit-breaker'],
     'supervision.actors.store.restart',
     /immediate \| backoff/,
@@ -64,10 +64,10 @@ for (const [name, argv, path, message] of REFUSED) {
 const WARNED: [name: string, argv: string[], message: RegExp][] = [
   ['IN-8: a wait that races impatient clients', ['--limits-wait-default-ms=3000'], /2\.5 s/],
   ['CF-4: a stop cut short', ['--shutdown-ms=5000'], /forced after 5000 ms/],
-  ['RT-5: a budget that is never spent', ['--supervision-budget-intensity=20'], /never be spent/],
-  ['NET-6: a peer port without peers', ['--peer-listen=127.0.0.1:8001'], /no peer port/],
+  ['CF-7: a budget that is never spent', ['--supervision-budget-intensity=20'], /never be spent/],
+  ['CF-2: a peer port without peers', ['--peer-listen=127.0.0.1:8001'], /no peer port/],
   ['ID-2: production with logs for people', [...PRODUCTION, '--log-format=pretty'], /not json/],
-  ['OB-1: production with a public ops port', [...PRODUCTION, '--ops-listen=0.0.0.0:9090'], /not loopback/],
+  ['CF-2: production with a public ops port', [...PRODUCTION, '--ops-listen=0.0.0.0:9090'], /not loopback/],
 ];
 
 for (const [name, argv, message] of WARNED) {
@@ -83,10 +83,10 @@ test('ID-2: production with a key directory of its own, backups and JSON logs st
   t.deepEqual(load([...PRODUCTION, '--ops-listen=[::1]:9090']).warnings, []);
 });
 
-test('CF-1: port 0 may stand twice: each takes a free one', (t) => {
+test('CF-2: port 0 may stand twice: each takes a free one', (t) => {
   t.notThrows(() => load(['--listen=127.0.0.1:0', '--ops-listen=127.0.0.1:0']));
 });
 
-test('RT-5: the default budget can be spent by one crash loop', (t) => {
+test('CF-7: the default budget can be spent by one crash loop', (t) => {
   t.deepEqual(load([]).warnings, []);
 });

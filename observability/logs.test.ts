@@ -86,7 +86,7 @@ test('ID-8: an error shows type, message, code, stack and cause, and nothing a l
   t.false(JSON.stringify(lines).includes('c4n4ry'));
 });
 
-test('NET-2: fingerprints and tokens are masked so that they can be recognised and not reused', (t) => {
+test('OB-5: fingerprints and tokens are masked so that they can be recognised and not reused', (t) => {
   t.is(maskFingerprint(`sha256:${'ab'.repeat(32)}`), 'sha256:abababab...abababab');
   t.is(maskFingerprint('short'), '***');
   t.is(maskToken('0123456789'), '01234567...');

@@ -22,7 +22,7 @@ import {
 } from './ledger/testkit.js';
 import { readReceiptFile } from './receipt.js';
 import { type Check, type Submitted, verifyReceipt, verifyWith } from './receipt-verify.js';
-import { validatorSetJson } from './validators.js';
+import { firstEpoch, validatorSetJson } from './validators.js';
 
 const kit = await makeTestkit();
 const four = await makeTestkit(4);
@@ -239,6 +239,13 @@ test('receipts of an epoch that the operator gave up are void from its height on
   ]);
   epochs[1]!.from_height = 2;
   t.deepEqual(names({ ...file, epoch: 1, epochs }), []);
+});
+
+test('a validator file of another set fails, even where all who signed are in it', (t) => {
+  const receipt = parsed(new BlockReceipts(store(four, ofFour)).text(0));
+  const validators = four.genesis.validators.with(3, { nodeId: 'node_3', publicKey: kit.operator.publicKey });
+  const other = { ...four, set: firstEpoch(four.genesis.chainIdHex, validators) };
+  t.deepEqual(failed(receipt, other), ['epoch']);
 });
 
 test('a validator file that does not add up is an error, not a verdict', (t) => {

@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { Counter } from 'prom-client';
 import { tree } from '../actors/tree.js';
 import { initialised } from '../config/chain-files.js';
-import { type DataLock, DataDirectoryHeld, lockDataDirectory } from '../config/data-lock.js';
+import { DataDirectoryHeld, type DataLock, lockDataDirectory } from '../config/data-lock.js';
 import { ConfigError } from '../config/errors.js';
 import { helpText } from '../config/flags.js';
 import { SIGNING_KEY_VARIABLE } from '../config/key-files.js';
@@ -115,6 +115,8 @@ class Running {
   readonly #ops: FastifyInstance;
   readonly #state: StateFile;
   readonly #reloader: Reloader;
+  /** Where the client API listens; the report may come after the actor counts as up. */
+  readonly #apiListens: Promise<Pick<AddressInfo, 'address' | 'port'>>;
   #draining = false;
   #ending = false;
 
@@ -165,10 +167,13 @@ class Running {
       actors: this.#supervisor,
       reload: () => this.#reloader.reload(),
     });
-    this.#supervisor.on('event', (happened) => {
-      if (happened.kind !== 'report' || happened.name !== 'listening') return;
-      node.apiPort = Number(happened.value.data?.['port'] ?? 0);
-      node.mayCreateLog = false;
+    this.#apiListens = new Promise((resolve) => {
+      this.#supervisor.on('event', (happened) => {
+        if (happened.kind !== 'report' || happened.name !== 'listening') return;
+        const { host, port } = happened.value.data ?? {};
+        node.apiPort = Number(port);
+        resolve({ address: String(host), port: node.apiPort });
+      });
     });
   }
 
@@ -190,6 +195,7 @@ class Running {
     }
     const { node } = this.#inForce;
     initialised(node.places.data);
+    node.mayCreateLog = false;
     try {
       await this.#listen();
     } catch (error) {
@@ -203,9 +209,7 @@ class Running {
     const address = parseListen(node.settings.ops_listen)!;
     await this.#ops.listen({ host: address.host, port: address.port });
     const ops = url(this.#ops.server.address() as AddressInfo);
-    const listening = this.#supervisor.reports().get('ingress')?.get('listening')?.data;
-    const host = String(listening?.['host'] ?? parseListen(node.settings.listen)!.host);
-    const api = url({ address: host, port: node.apiPort });
+    const api = url(await this.#apiListens);
     const { nodeId, publicKey } = node.identity;
     writeEndpoints(node.places.run, { api, ops, peer: null, nodeId, publicKey });
     const startupMs = Date.now() - STARTED_AT_MS;
@@ -236,18 +240,17 @@ class Running {
     if (this.#ending) return;
     this.#ending = true;
     if (forced !== undefined) {
-      const cut = this.#supervisor.status().filter(({ state }) => state !== 'stopped').map(({ id }) => id);
+      const cut = this.#supervisor
+        .status()
+        .filter(({ state }) => state !== 'stopped')
+        .map(({ id }) => id);
       event(this.#log, forced, { reason, cut });
     }
     await endProcess(this.#inForce.node.places.run, code, reason, this.#log, this.#supervisor);
   }
 }
 
-function restartSettings(
-  { settings }: NodeConfig,
-  id: ActorId,
-  policy: RestartSettings['policy'],
-): RestartSettings {
+function restartSettings({ settings }: NodeConfig, id: ActorId, policy: RestartSettings['policy']): RestartSettings {
   const { backoff, breaker, actors } = settings.supervision;
   return {
     policy: actors[id]?.restart ?? policy,

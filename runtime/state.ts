@@ -29,7 +29,7 @@ export class StateFile {
   /** Throws StateFileError, MigrationError. */
   open(): void {
     const { identity, chainId, genesis } = this.#node;
-    const validatorCount = ((JSON.parse(genesis) as JsonObject)['validators'] as JsonObject[]).length;
+    const validatorCount = ((JSON.parse(genesis) as JsonObject).validators as JsonObject[]).length;
     const { state } = openStateFile({
       directory: this.#node.places.data,
       nowMs: Date.now(),
@@ -62,8 +62,8 @@ export class StateFile {
   #write(): void {
     if (this.#state === null) return;
     const facts = this.#reports().get('consensus')?.get('consensus')?.data;
-    const height = facts === undefined ? this.#state.height : Number(facts['height']);
-    const hash = facts === undefined ? this.#state.last_finalized_hash : String(facts['hash']);
+    const height = facts === undefined ? this.#state.height : Number(facts.height);
+    const hash = facts === undefined ? this.#state.last_finalized_hash : String(facts.hash);
     this.#state = { ...this.#state, height, last_finalized_hash: height === 0 ? null : hash };
     try {
       writeStateFile(this.#node.places.data, this.#state);
@@ -73,22 +73,16 @@ export class StateFile {
   }
 
   #note(note: MigrationNote): void {
-    switch (note.event) {
-      case 'migration_started':
-        return event(this.#log, 'state.migration_started', { from_version: 1, to_version: 2, backup: note.backup });
-      case 'migration_succeeded':
-        return event(this.#log, 'state.migration_succeeded', {
-          from_version: 1,
-          to_version: 2,
-          backup_checksum: note.checksum,
-        });
-      case 'migration_failed':
-        return event(this.#log, 'state.migration_failed', { reason: note.cause });
-      case 'migration_rolled_back':
-        return event(this.#log, 'state.rolled_back', {
-          reason: 'migration_verification_failed',
-          backup_checksum: note.checksum,
-        });
+    const versions = { from_version: 1, to_version: 2 };
+    if (note.event === 'migration_started') {
+      event(this.#log, 'state.migration_started', { ...versions, backup: note.backup });
+    } else if (note.event === 'migration_succeeded') {
+      event(this.#log, 'state.migration_succeeded', { ...versions, backup_checksum: note.checksum });
+    } else if (note.event === 'migration_failed') {
+      event(this.#log, 'state.migration_failed', { reason: note.cause });
+    } else {
+      const reason = 'migration_verification_failed';
+      event(this.#log, 'state.rolled_back', { reason, backup_checksum: note.checksum });
     }
   }
 }

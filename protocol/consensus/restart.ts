@@ -55,6 +55,9 @@ export function replay(context: Context, state: State, record: JournalRecord): r
       if (evidence.first.view > state.finalized.view) state.accused.set(accusationKey(evidence), evidence.first.view);
       return [{ type: 'evidence', evidence }];
     }
+    case 'quarantine':
+      state.quarantined ??= record.reason;
+      return NO_EFFECTS;
     case 'halt':
       state.halted ??= record.reason;
       return NO_EFFECTS;
@@ -111,6 +114,7 @@ export function checkpoint(context: Context, state: State): JournalRecord[] {
       if (vote !== undefined) records.push({ type: 'vote', epoch, vote });
     }
   }
+  if (state.quarantined !== null) records.push({ type: 'quarantine', epoch, reason: state.quarantined });
   if (state.halted !== null) records.push({ type: 'halt', epoch, reason: state.halted });
   return records;
 }

@@ -178,6 +178,12 @@ test('a registry entry counts from the next entry on, in its block and after it'
   t.is(outcomeOf(devEntry(kit, { id: 'b' }), view), refused('unknown-key', 401));
 });
 
+test('an envelope counts for the client it names, not for another whose key is put beside it', async (t) => {
+  const both = await makeTestkit(1, { clients: [devClient(kit.dev), lateClient] });
+  const key = { keyId: 'k', alg: 'ed25519' as const, publicKey: NEW_CLIENT.publicKey };
+  t.is(outcomeOf({ ...devEntry(both, { id: 'a' }), issuer: 'late', key }, both.view), refused('unknown-key', 401));
+});
+
 test('only an operator, or a validator that is alone, may sign the registry, and they nothing else', async (t) => {
   const payload = wish(lateClient);
   t.is(outcomeOf(devEntry(kit, { id: 'r', kind: 'registry', payload })), refused('forbidden', 403));
@@ -239,6 +245,15 @@ test('root and state digest are what the definitions say', (t) => {
   t.is(result.stateDigest, digest.toString('hex'));
 });
 
+test('the longest index key has its whole length in the diff', async (t) => {
+  const issuer = 'i'.repeat(128);
+  const long = await makeTestkit(1, { clients: [{ ...devClient(kit.dev), issuer }] });
+  const raw = signedEnvelope(long, { ...long.dev, name: issuer }, { id: 'd'.repeat(128) });
+  const result = apply(long.view, entryOf(long.dev, 'k1', raw), NOON_MS);
+  t.is(result.ok ? result.diff.subarray(0, 3).toString('hex') : result.detail, '010101');
+  t.is(result.ok ? result.diff.length : 0, 3 + 257 + 32);
+});
+
 test('a leaf is the hash of the canonical form of digest, body and outcome', (t) => {
   const text = '{"body":"bb","digest":"aa","outcome":{"accepted":true}}';
   t.deepEqual(entryLeaf('aa', 'bb', '{"accepted":true}'), sha256(`\0${text}`));
@@ -271,7 +286,7 @@ test('dropping what was refused leads to the same block: what the leader propose
   t.pass();
 });
 
-test('an overlay shows the newest block first, leaves out what the base has, and refuses a gap', (t) => {
+test('an overlay shows all its blocks, leaves out what the base has, and refuses a gap', (t) => {
   const first = makeBlock(kit, kit.view, [devEntry(kit, { id: 'a' })]);
   const second = makeBlock(kit, after(kit.view, first), [devEntry(kit, { id: 'b' })]);
   const stored = after(kit.view, first);

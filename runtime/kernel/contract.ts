@@ -48,6 +48,7 @@ export interface AskOptions {
 export interface Link<C extends ContractShape> {
   readonly peer: string;
   readonly up: boolean;
+  /** Throws ActorError not_cloneable for a payload that cannot cross threads: a mistake of the caller's code. */
   tell<K extends TellName<C>>(name: K, payload: C['tell'][K], transfer?: readonly TransferListItem[]): TellResult;
   /** Rejects with ActorError: overloaded, peer_down, outcome_unknown, deadline, handler_failed. Never hangs. */
   ask<K extends AskName<C>>(name: K, request: Request<C, K>, options?: AskOptions): Promise<Reply<C, K>>;

@@ -74,7 +74,7 @@ function spawn(boot: Boot, events: HostEvents, options: ThreadHostOptions): Host
 }
 
 function transferOf(notice: NoticeToActor): TransferListItem[] {
-  return notice.kind === 'down' ? [] : [movable(notice.port)];
+  return 'port' in notice ? [movable(notice.port)] : [];
 }
 
 function movable(port: DataPort): MessagePort {

@@ -72,7 +72,11 @@ export class PortLink<C extends ContractShape> implements Link<C> {
     const lane = channel.tells.get(name);
     if (lane === undefined) throw this.#unknown('tell', name);
     if (lane.out >= lane.max) return 'overloaded';
-    channel.port.postMessage([TELL, lane.index, payload], transfer);
+    try {
+      channel.port.postMessage([TELL, lane.index, payload], transfer);
+    } catch (thrown) {
+      throw this.#uncloneable(name, thrown);
+    }
     take(channel, lane);
     return 'ok';
   }
@@ -92,7 +96,7 @@ export class PortLink<C extends ContractShape> implements Link<C> {
     try {
       channel.port.postMessage([ASK, call, lane.index, request], options?.transfer);
     } catch (thrown) {
-      return Promise.reject(new ActorError('not_cloneable', `"${name}" to "${this.peer}": ${describe(thrown)}`));
+      return Promise.reject(this.#uncloneable(name, thrown));
     }
     take(channel, lane);
     const deadlineAtMs = this.#clock.monotonic() + (options?.deadlineMs ?? ASK_DEADLINE_MS);
@@ -128,8 +132,7 @@ export class PortLink<C extends ContractShape> implements Link<C> {
     };
     this.#channel = channel;
     end.port.on('message', (message) => {
-      // A port that was closed may still deliver what was queued: an answer of a fenced incarnation is no answer.
-      if (this.#channel === channel) this.#receive(channel, message as ToCaller);
+      this.#receive(channel, message as ToCaller);
     });
     end.port.on('close', () => {
       if (this.#channel === channel) this.disconnect();
@@ -156,6 +159,10 @@ export class PortLink<C extends ContractShape> implements Link<C> {
     for (const listener of this.#downListeners) listener();
   }
 
+  /**
+   * A port that was closed still delivers what was queued. That is harmless here: credits go to the lanes of their own
+   * channel, and call numbers are never used twice, so an answer of a fenced incarnation finds no call.
+   */
   #receive(channel: Channel, message: ToCaller): void {
     if (message[0] === CREDIT) {
       const lane = channel.tellLanes[message[1]];
@@ -194,6 +201,10 @@ export class PortLink<C extends ContractShape> implements Link<C> {
       pending.reject(new ActorError('deadline', detail, { peer: this.peer, name: pending.name }));
     }
     if (nextMs !== Number.POSITIVE_INFINITY) this.#armSweep(nextMs);
+  }
+
+  #uncloneable(name: string, thrown: unknown): ActorError {
+    return new ActorError('not_cloneable', `"${name}" to "${this.peer}": ${describe(thrown)}`, { name });
   }
 
   #unknown(form: 'ask' | 'tell', name: string): ActorError {

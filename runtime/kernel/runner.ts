@@ -2,7 +2,6 @@
 // must never outlive a throw that it does not understand: a state after that cannot be trusted.
 import { isDeepStrictEqual } from 'node:util';
 import { getHeapStatistics } from 'node:v8';
-import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { ActorContext, Clock, ContractShape } from './contract.js';
 import type { ControlSurface, PrepareResult } from './control.js';
@@ -12,12 +11,14 @@ import type { MetricSnapshot } from './retired.js';
 import { ThreadVitals } from './vitals.js';
 import {
   type Boot,
+  type LogChange,
   type MessageNames,
   type NoticeToActor,
   type NoticeToSupervisor,
   namesOf,
   type PolicyTables,
   type Ready,
+  type ThreadLog,
 } from './wire.js';
 import { ActorError, describe } from './wire-error.js';
 
@@ -62,7 +63,7 @@ export interface RunnerOptions {
   readonly boot: Boot;
   readonly definition: LoadedDefinition;
   readonly clock: Clock;
-  readonly log: Logger;
+  readonly threadLog: ThreadLog;
   readonly registry: Registry;
   readonly notify: (notice: NoticeToSupervisor) => void;
 }
@@ -100,6 +101,7 @@ export class Runner implements ControlSurface {
   notice(notice: NoticeToActor): void {
     if (notice.kind === 'link') this.#links.get(notice.peer)?.connect(notice);
     else if (notice.kind === 'serve') this.#mailbox.serve(notice.caller, notice.port, notice.depth);
+    else if (notice.kind === 'log') this.#changeLog(notice);
     else {
       this.#mailbox.close(notice.peer);
       this.#links.get(notice.peer)?.disconnect();
@@ -162,8 +164,14 @@ export class Runner implements ControlSurface {
     return this.#options.definition.inspect?.(this.#state) ?? {};
   }
 
+  #changeLog({ level, reopen }: LogChange): void {
+    if (level !== undefined) this.#options.threadLog.log.level = level;
+    if (reopen === true) this.#options.threadLog.reopen();
+  }
+
   #context(): AnyContext {
-    const { boot, clock, log, registry, notify } = this.#options;
+    const { boot, clock, registry, notify } = this.#options;
+    const { log } = this.#options.threadLog;
     return {
       id: boot.id,
       incarnation: boot.incarnation,

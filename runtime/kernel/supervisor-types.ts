@@ -8,7 +8,7 @@ import type { Host } from './host.js';
 import type { Exit, ExitReason } from './incarnation.js';
 import type { Action, RestartSettings } from './restart.js';
 import type { MetricSnapshot } from './retired.js';
-import type { ActorLogOptions } from './wire.js';
+import type { ActorLogOptions, LogChange } from './wire.js';
 
 export type ActorState = 'stopped' | 'starting' | 'up' | 'stopping' | 'waiting' | 'backoff' | 'circuit_open';
 
@@ -77,6 +77,8 @@ export interface Supervisor<Config> {
   inspect(id: string): Promise<object>;
   /** Talk from the main thread to one actor, such as for operator commands; it carries no submission. */
   link<C extends ContractShape>(id: string): Link<C>;
+  /** Changes the level of every actor's log, now and for later starts, or has the log files opened anew. */
+  adjustLogs(change: LogChange): void;
   /** Returns how to unsubscribe. */
   on(event: 'event', listener: (event: SupervisorEvent) => void): () => void;
 }

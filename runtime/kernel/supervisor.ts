@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { Registry } from 'prom-client';
 import type { Clock, ContractShape, Link, ReportValue, Timer } from './contract.js';
 import { type Exit, Incarnation } from './incarnation.js';
-import { PortLink } from './link.js';
+import { MainCaller } from './main-caller.js';
 import { affected, type Level, startOrder, treeProblems } from './order.js';
 import { Reconfiguration } from './reconfiguration.js';
 import {
@@ -30,17 +30,16 @@ import type {
   SupervisorEvent,
   SupervisorOptions,
 } from './supervisor-types.js';
+import { scrape, statusOf } from './supervisor-views.js';
 import { Switchboard } from './switchboard.js';
-import type { NoticeToSupervisor } from './wire.js';
+import type { ActorLogOptions, LogChange, NoticeToSupervisor } from './wire.js';
 import { ActorError, describe } from './wire-error.js';
 
 export const EXIT_BUDGET_SPENT = 70;
 export const EXIT_STUCK_THREAD = 71;
-/** A scrape waits this long for one actor, then takes what it last said. */
-export const SCRAPE_DEADLINE_MS = 100;
+/** V8 adds at most this much for young objects to the limit that a thread is given. */
+const YOUNG_GENERATION_MB = 64;
 export const INSPECT_DEADLINE_MS = 1_000;
-/** How the main thread is named as a caller; no actor can have this id. */
-const MAIN_CALLER = '(main)';
 
 type Mode = 'idle' | 'running' | 'stopping' | 'halted';
 
@@ -62,7 +61,8 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
   readonly #spent = new Map<string, Spent>();
   readonly #listeners = new Set<(event: SupervisorEvent) => void>();
   readonly #waiters = new Set<{ done: () => boolean; resolve: () => void; reject: (error: ActorError) => void }>();
-  readonly #ownLinks = new Map<string, PortLink<ContractShape>>();
+  readonly #mainCaller: MainCaller;
+  #actorLogOptions: ActorLogOptions;
   #config: Config;
   #mode: Mode = 'idle';
   #stopped: Promise<void> | null = null;
@@ -72,6 +72,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     this.#log = options.log;
     this.#clock = options.clock;
     this.#config = options.config;
+    this.#actorLogOptions = options.actorLogOptions;
     const specs = startOrder(options.tree);
     this.#seats = new Map(specs.map((spec) => [spec.id, seatOf(options.tree, spec)]));
     this.#switchboard = new Switchboard(options.host, new Map(specs.map((spec) => [spec.id, spec.links])));
@@ -79,13 +80,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
       state: (id) => this.#seat(id).state,
       depth: (id) => this.#switchboard.depth(id),
     });
-    this.#switchboard.spawned(MAIN_CALLER, {
-      ready: null,
-      post: (notice) => {
-        if (notice.kind === 'link') this.#ownLinks.get(notice.peer)?.connect(notice);
-        else if (notice.kind === 'down') this.#ownLinks.get(notice.peer)?.disconnect();
-      },
-    });
+    this.#mainCaller = new MainCaller(this.#switchboard, this.#clock);
     this.#reconfiguration = new Reconfiguration(this.#seats, (id) => this.restart(id));
   }
 
@@ -119,23 +114,9 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
 
   status(): ActorStatus[] {
     const nowMs = this.#clock.monotonic();
-    return [...this.#seats.values()].map((seat) => {
-      const waits = seat.state === 'backoff' || seat.state === 'circuit_open';
-      return {
-        id: seat.spec.id,
-        path: seat.levels.map(({ group }) => group.id).reverse(),
-        state: seat.state,
-        incarnation: seat.incarnations,
-        restarts: Math.max(0, seat.incarnations - 1),
-        policy: this.#settings(seat).policy,
-        failures: seat.history.failures,
-        breaker: atAttempt(seat.history, nowMs).breaker.phase,
-        upForMs: seat.state === 'up' ? nowMs - seat.upSinceMs : null,
-        startsInMs: waits ? Math.max(0, seat.dueAtMs - nowMs) : null,
-        mailboxDepth: this.#switchboard.depth(seat.spec.id),
-        lastExit: seat.lastExit,
-      };
-    });
+    return [...this.#seats.values()].map((seat) =>
+      statusOf(seat, this.#settings(seat), this.#switchboard.depth(seat.spec.id), nowMs),
+    );
   }
 
   async restart(id: string): Promise<void> {
@@ -180,19 +161,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
   }
 
   metrics(): Promise<ActorMetrics[]> {
-    return Promise.all(
-      [...this.#seats.values()].map(async (seat) => {
-        const incarnation = seat.state === 'up' ? seat.current : null;
-        let stale = incarnation === null;
-        try {
-          const snapshot = await incarnation?.call('metrics', [], SCRAPE_DEADLINE_MS);
-          if (snapshot !== undefined && seat.current === incarnation) seat.counters.seen(snapshot);
-        } catch {
-          stale = true;
-        }
-        return { actor: seat.spec.id, stale, metrics: seat.counters.total() };
-      }),
-    );
+    return scrape(this.#seats.values());
   }
 
   reports(): ReadonlyMap<string, ReadonlyMap<string, ReportValue>> {
@@ -206,14 +175,12 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
   }
 
   link<C extends ContractShape>(id: string): Link<C> {
-    const { spec } = this.#seat(id);
-    let link = this.#ownLinks.get(id);
-    if (link === undefined) {
-      link = new PortLink<ContractShape>(id, this.#clock, spec.outcomeUnknownOnDeath === true);
-      this.#ownLinks.set(id, link);
-      this.#switchboard.add(MAIN_CALLER, id);
-    }
-    return link as unknown as Link<C>;
+    return this.#mainCaller.link<C>(id, this.#seat(id).spec.outcomeUnknownOnDeath === true);
+  }
+
+  adjustLogs(change: LogChange): void {
+    if (change.level !== undefined) this.#actorLogOptions = { ...this.#actorLogOptions, level: change.level };
+    for (const { current } of this.#seats.values()) current?.post({ kind: 'log', ...change });
   }
 
   on(_event: 'event', listener: (event: SupervisorEvent) => void): () => void {
@@ -235,14 +202,17 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     for (const seat of reverse) await this.#stopSeat(seat);
   }
 
-  /** Starts whoever may start now. Everything that changes a seat ends here. */
+  /**
+   * Starts whoever may start now; everything that changes a seat ends here. A seat is in one of the three waiting states
+   * only from the exit of its last incarnation on, so a successor never starts before that.
+   */
   #evaluate(): void {
     if (this.#mode !== 'running') return;
     const nowMs = this.#clock.monotonic();
     for (const seat of this.#seats.values()) {
       const { state, needs } = seat;
       if (state !== 'waiting' && state !== 'backoff' && state !== 'circuit_open') continue;
-      if (seat.held > 0 || seat.current !== null || seat.dueAtMs > nowMs) continue;
+      if (seat.held > 0 || seat.dueAtMs > nowMs) continue;
       if (!this.#seatsOf(needs.up).every((other) => other.state === 'up')) continue;
       if (!this.#seatsOf(needs.attempted).every((other) => other.attempted)) continue;
       this.#launch(seat);
@@ -265,7 +235,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
         outcomeUnknownOnDeath: this.#seat(peer).spec.outcomeUnknownOnDeath === true,
       })),
       connected: this.#switchboard.prepare(spec.id),
-      log: this.#options.actorLogOptions,
+      log: this.#actorLogOptions,
       host: this.#options.host,
       clock: this.#clock,
       onNotice: (notice) => this.#onNotice(seat, notice),
@@ -302,7 +272,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     seat.cause = null;
     this.#switchboard.ready(spec.id);
     // --max-old-space-size on the command line silently overrides every thread's limit.
-    if (heapLimitMb > spec.memoryMb * 2 + 64) {
+    if (heapLimitMb > spec.memoryMb + YOUNG_GENERATION_MB) {
       const limits = { memory_mb: spec.memoryMb, heap_limit_mb: Math.round(heapLimitMb) };
       this.#log.warn({ ...subject(seat), ...limits }, 'memory limit of the actor is not in force');
     }

@@ -1,5 +1,6 @@
 // The shapes that cross threads: data-plane tuples, notices between supervisor and actor, what a thread boots with.
 // Types and their numbers only; link.ts, mailbox.ts, runner.ts and the supervisor's side agree here. No behaviour.
+import type { Logger } from 'pino';
 import type { MailboxPolicy, ReportValue, TransferListItem } from './contract.js';
 import type { WireError } from './wire-error.js';
 
@@ -64,7 +65,14 @@ export type NoticeToActor =
   | ({ readonly kind: 'link' } & LinkEnd)
   | { readonly kind: 'serve'; readonly caller: string; readonly port: DataPort; readonly depth: SharedArrayBuffer }
   /** The peer's incarnation is fenced: nothing from it may be delivered from here on. */
-  | { readonly kind: 'down'; readonly peer: string };
+  | { readonly kind: 'down'; readonly peer: string }
+  | ({ readonly kind: 'log' } & LogChange);
+
+export interface LogChange {
+  readonly level?: string;
+  /** Open the log's file anew, after it was rotated away. */
+  readonly reopen?: boolean;
+}
 
 /** Actor to supervisor; one-way. */
 export type NoticeToSupervisor =
@@ -78,9 +86,18 @@ export interface ActorLogOptions {
   readonly redact?: readonly string[];
   /** File that gets the lines; default: descriptor 1. */
   readonly file?: string;
-  /** A module whose default export makes this thread's logger: (bindings, options) => pino.Logger. Wins over the above. */
+  /** A module whose default export is a LogFactory. It makes the logger; of the above only `level` still counts. */
   readonly factory?: { readonly module: string; readonly options: unknown };
 }
+
+/** A thread's logger, and how its file is opened anew. */
+export interface ThreadLog {
+  readonly log: Logger;
+  reopen(): void;
+}
+
+/** `bindings` are {actor, incarnation}. A bare Logger when there is no file to be opened anew. */
+export type LogFactory = (bindings: { actor: string; incarnation: number }, options: unknown) => Logger | ThreadLog;
 
 /** All that a new thread is given. */
 export interface Boot {
