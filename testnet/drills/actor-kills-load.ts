@@ -34,6 +34,8 @@ export const WAIT_MS = 2_000;
 /** A call must be answered by the end of its wait; the rest is what a loaded machine may take to say so. */
 export const ANSWER_LIMIT_MS = WAIT_MS + 1_000;
 const RETRY_MS = 50;
+/** Every so many submissions ask for no more than durability: their promise is kept by the log alone for a while. */
+const ASYNC_EVERY = 16;
 /** After the load was told to stop, a connection still brings its last submission to an end. */
 const LAST_CALLS_MS = 20_000;
 
@@ -68,7 +70,8 @@ export class KillLoad {
     for (let count = 0; performance.now() < this.#stopAtMs; count++) {
       const id = `kill-${index}-${count}`;
       const body = envelopeText(this.#options.key.issuer, id, new Date().toISOString(), this.#sign);
-      const acknowledged = await this.#submit(agent, body);
+      const prefer = count % ASYNC_EVERY === ASYNC_EVERY - 1 ? 'respond-async' : `wait=${WAIT_MS / 1000}`;
+      const acknowledged = await this.#submit(agent, body, prefer);
       if (acknowledged === null) this.abandoned.push(id);
       else this.acknowledged.set(id, acknowledged);
     }
@@ -76,10 +79,10 @@ export class KillLoad {
   }
 
   /** The same bytes until they are acknowledged. Null when the load ended long ago. */
-  async #submit(agent: Agent, body: string): Promise<Acknowledged | null> {
+  async #submit(agent: Agent, body: string, prefer: string): Promise<Acknowledged | null> {
     while (performance.now() < this.#stopAtMs + LAST_CALLS_MS) {
       const sentAtMs = performance.now();
-      const answer = await post(`${this.#options.api}/v1/submissions`, agent, body);
+      const answer = await post(`${this.#options.api}/v1/submissions`, agent, body, prefer);
       const { ending, detail, acknowledged } = answer;
       this.#options.onAttempt({ sentAtMs, endedAtMs: performance.now(), ending, detail });
       if (acknowledged !== undefined) return acknowledged;
@@ -95,12 +98,12 @@ interface Answer {
   readonly acknowledged?: Acknowledged;
 }
 
-function post(url: string, agent: Agent, body: string): Promise<Answer> {
+function post(url: string, agent: Agent, body: string, prefer: string): Promise<Answer> {
   return new Promise((resolve) => {
     const headers = {
       'content-type': 'application/json',
       'content-length': Buffer.byteLength(body),
-      prefer: `wait=${WAIT_MS / 1000}`,
+      prefer,
     };
     let late = false;
     const call = request(url, { method: 'POST', agent, headers }, (response) => {

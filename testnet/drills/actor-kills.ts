@@ -189,7 +189,8 @@ class Drill {
     this.#slowestMs = Math.max(this.#slowestMs, endedAtMs - sentAtMs);
     this.#endings[ending] = (this.#endings[ending] ?? 0) + 1;
     this.#details[detail] = (this.#details[detail] ?? 0) + 1;
-    if (ending === 'final' || ending === 'durable') {
+    // A 202 may come from the log alone: that the node is back is shown by a receipt.
+    if (ending === 'final') {
       this.#successes += 1;
       if (sentAtMs > this.#doneAtMs) this.#recovered?.(endedAtMs);
     } else if (ending === 'no-answer' || ending === 'wrong') {
