@@ -197,7 +197,12 @@ function checkCertificate({ certificate }: Certified, certified: Header, epoch: 
   return check('certificate', signers.length >= needed, counted);
 }
 
-function checkSignatures({ certificate }: Certified, certified: Header, epoch: Epoch | string, ed25519: Ed25519): Check {
+function checkSignatures(
+  { certificate }: Certified,
+  certified: Header,
+  epoch: Epoch | string,
+  ed25519: Ed25519,
+): Check {
   if (typeof epoch === 'string') return check('signatures', false, 'not checked: the validators are not known');
   const hash = blockHash(headerText(certified));
   const chainId = Buffer.from(certified.chain_id, 'hex');

@@ -135,7 +135,8 @@ function endFault(ledger: AuditedLedger, next: Tip, tip: Tip, registry: Registry
   const allowed = [tip, next].map((each) => JSON.stringify(each));
   if (head !== undefined && !allowed.includes(text)) return `the head is ${text}, the blocks lead to ${allowed[0]}`;
   const stored = ledger.registry;
-  if (stored !== undefined && stored !== registryText(registry)) return 'the stored registry is not what the blocks lead to';
+  if (stored !== undefined && stored !== registryText(registry))
+    return 'the stored registry is not what the blocks lead to';
   return stored === undefined && registry.version > 0 ? 'the registry of the blocks is not stored' : null;
 }
 
