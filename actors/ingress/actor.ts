@@ -175,6 +175,12 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     await state.ledger.close();
   },
 
+  /** Connections in which a request is being read would be read on in a thread that ends. */
+  abandon(state) {
+    state.server.server.close();
+    state.server.server.closeAllConnections();
+  },
+
   inspect: (state) => state.door.stats(),
 });
 

@@ -26,7 +26,11 @@ const runner = new Runner({
   registry: new Registry(),
   notify: (notice) => supervisor.postMessage(notice),
 });
-supervisor.on('message', (notice) => runner.notice(notice as NoticeToActor));
+supervisor.on('message', (notice: NoticeToActor) => {
+  if (notice.kind !== 'abandon') return runner.notice(notice);
+  runner.abandon();
+  process.exit(0);
+});
 setInterval(() => runner.vitals.beat(), boot.heartbeatMs).unref();
 exposeControl(control, runner);
 
