@@ -140,25 +140,21 @@ export class Host {
     }
     const held = { effects: output.effects, durable: output.records.length === 0 };
     this.#held.push(held);
-    if (held.durable) return;
-    this.#append(output).then(
-      () => {
-        held.durable = true;
-        this.#release();
-      },
-      (error: Error) => this.#lost(error),
-    );
+    if (!held.durable) void this.#hold(held, output);
   }
 
-  /**
-   * The records may be on disk or not, so nothing that rests on them may go out: this incarnation only waits for its end.
-   * When the log is gone the supervisor brings it; anything else it must be told by dying.
-   */
-  #lost(error: Error): void {
-    this.stop();
-    this.#parts.log.warn({ err: error }, 'the journal could not be written; consensus stands still');
-    const code = (error as { code?: string }).code;
-    if (code !== 'peer_down' && code !== 'outcome_unknown') throw error;
+  async #hold(held: { durable: boolean }, output: Output): Promise<void> {
+    try {
+      await this.#append(output);
+    } catch (error) {
+      if (!isPeerGone(error)) throw error;
+      // The supervisor takes this actor along, and the next incarnation replays what is there. Until then nothing is
+      // carried out: not this, and nothing that was decided after it.
+      this.#parts.log.warn({ err: error }, 'consensus records were not acknowledged by the log');
+      return;
+    }
+    held.durable = true;
+    this.#release();
   }
 
   async #append({ records, effects }: Output): Promise<void> {
@@ -297,8 +293,11 @@ export class Host {
       const { height } = await this.#parts.links.store.ask('apply', { blocks }, { deadlineMs: APPEND_DEADLINE_MS });
       this.#parts.committed.written(height);
     } catch (error) {
-      // The store is gone, and the supervisor restarts this actor after it: replay writes the blocks again.
+      if (!isPeerGone(error)) throw error;
+      // The supervisor restarts this actor after the store: replay writes the blocks again. Later ones cannot be
+      // written without these, so nothing more is sent.
       this.#parts.log.warn({ err: error, height: blocks[0]?.height }, 'final blocks were not written by the store');
+      return;
     }
     this.#writing = false;
     this.#writeSoon();
@@ -323,6 +322,12 @@ export function* finalize(
     parts.blocks.commit(block);
     yield { block, messages };
   }
+}
+
+/** The peer died; the supervisor takes this actor, which stands on it, along. Any other failure of a call is a defect. */
+function isPeerGone(error: unknown): boolean {
+  const { code } = error as { readonly code?: unknown };
+  return code === 'peer_down' || code === 'outcome_unknown';
 }
 
 function lsnsOf(block: ExecutedBlock | undefined): number[] {

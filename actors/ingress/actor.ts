@@ -44,6 +44,7 @@ const SWEEP_MS = 25;
 /** How often the log is asked for entries that nobody works on: the remains of an append whose answer got lost. */
 const REPLAY_MS = 30_000;
 const WISH_DEADLINE_MS = 30_000;
+const WISH_AGAIN_MS = 100;
 
 export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
   policies: ingressPolicies,
@@ -138,6 +139,10 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
   },
 
   tell: {
+    connected: (state, { registry }) => {
+      state.door.connected(registry);
+      reportRegistry(state);
+    },
     finalized: (state, block) => {
       state.door.finalized(block);
       if (block.registry !== null) reportRegistry(state);
@@ -178,6 +183,12 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     await state.ledger.close();
   },
 
+  /** Connections in which a request is being read would be read on in a thread that ends. */
+  abandon(state) {
+    state.server.server.close();
+    state.server.server.closeAllConnections();
+  },
+
   inspect: (state) => state.door.stats(),
 });
 
@@ -189,6 +200,7 @@ function askForRegistry(state: State): void {
     return;
   }
   const { clock } = state.context;
+  const askAgain = () => void setTimeout(() => askForRegistry(state), WISH_AGAIN_MS).unref();
   state.context.report('registry', { ok: false, detail: 'the configured clients and kinds are not in force yet' });
   const raw = wishEnvelope(state.keyring.registry, wish, state.signer, clock.now());
   const requestId = 'registry-wish';
@@ -199,16 +211,13 @@ function askForRegistry(state: State): void {
     limitMs: clock.monotonic() + WISH_DEADLINE_MS,
     respondAsync: false,
     settle: (answer) => {
-      if (answer.status === 503) askAgain(state);
+      // Not known whether it was logged, as when the wal-writer died: to ask again is safe, the version decides.
+      if (answer.status === 503) askAgain();
       else if (answer.status !== 200)
         state.context.log.error({ answer: answer.body }, 'the registry could not be changed');
     },
   });
-  if (refused !== null) askAgain(state);
-}
-
-function askAgain(state: State): void {
-  setTimeout(() => askForRegistry(state), 100).unref();
+  if (refused !== null) askAgain();
 }
 
 function reportRegistry(state: State): void {

@@ -10,6 +10,7 @@ import {
   META_CHAIN,
   META_HEAD,
   META_REGISTRY,
+  META_VALIDATORS,
   openTables,
   type Position,
   readIndexValue,
@@ -45,6 +46,11 @@ export class LedgerReader {
 
   get registry(): string | undefined {
     return this.#tables.meta.get(META_REGISTRY);
+  }
+
+  /** The validator set with its epochs as JSON text, undefined in the first epoch. */
+  get validators(): string | undefined {
+    return this.#tables.meta.get(META_VALIDATORS);
   }
 
   /** `key` is issuer \0 id. */

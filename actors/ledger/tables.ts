@@ -13,6 +13,9 @@ export const META_HEAD = 'head';
 /** Registry in force at the head, canonical JSON. */
 export const META_REGISTRY = 'registry';
 
+/** The validators and their epochs, as GET /v1/validators answers; absent while the chain is in its first epoch. */
+export const META_VALIDATORS = 'validators';
+
 export interface Tables {
   readonly root: RootDatabase;
   /** Facts about the database, by the names above. */

@@ -29,7 +29,11 @@ const runner = new Runner({
   registry,
   notify: (notice) => supervisor.postMessage(notice),
 });
-supervisor.on('message', (notice) => runner.notice(notice as NoticeToActor));
+supervisor.on('message', (notice: NoticeToActor) => {
+  if (notice.kind !== 'abandon') return runner.notice(notice);
+  runner.abandon();
+  process.exit(0);
+});
 setInterval(() => runner.vitals.beat(), boot.heartbeatMs).unref();
 exposeControl(control, runner);
 

@@ -47,8 +47,7 @@ interface Rig {
   advance(durationMs: number): Promise<void>;
 }
 
-function rig(tree: GroupSpec<Config>, host = new ScriptedHost()): Rig {
-  const clock = new ManualClock(1_000_000);
+function rig(tree: GroupSpec<Config>, host = new ScriptedHost(), clock = new ManualClock(1_000_000)): Rig {
   const registry = new Registry();
   const fatal: string[] = [];
   const lines: Record<string, unknown>[] = [];
@@ -128,6 +127,20 @@ test('RT-5: an actor starts only after the exit of its predecessor', async (t) =
   host.living('a').die();
   await settle();
   t.is(host.puppets.length, 2);
+});
+
+test('RT-6: an actor that never comes to let go of what it holds is terminated all the same', async (t) => {
+  const { supervisor, host, settle, advance } = rig(group('root', 'one-for-one', [actor('a')]));
+  host.abandons.add('a');
+  await supervisor.start();
+  const first = host.living('a');
+  void supervisor.kill('a');
+  await settle();
+  await advance(249);
+  t.deepEqual([first.notices.at(-1)?.kind, first.gone], ['abandon', false]);
+  await advance(1);
+  t.true(first.gone);
+  t.is(host.living('a').boot.incarnation, 2);
 });
 
 test('RT-5: two deaths in one turn, the later actor first, end in one orderly recovery', async (t) => {
@@ -274,6 +287,21 @@ test('RT-2: `backoff` waits longer each time, and 30 s of uptime forget it', asy
   host.living('a').die();
   await settle();
   t.is(supervisor.status()[0]!.startsInMs, 100);
+});
+
+test('RT-2: a timer that fires a fraction of a millisecond early, as those of the system do, still starts the actor', async (t) => {
+  class EarlyClock extends ManualClock {
+    override setTimer(delayMs: number, run: () => void) {
+      return super.setTimer(delayMs - 0.5, run);
+    }
+  }
+  const tree = group('root', 'one-for-one', [actor('a', { restart: 'backoff' })]);
+  const { supervisor, host, settle, advance, states } = rig(tree, new ScriptedHost(), new EarlyClock(1_000_000));
+  await supervisor.start();
+  host.living('a').die();
+  await settle();
+  await advance(99.5);
+  t.deepEqual(states(), { a: 'up' });
 });
 
 test('RT-2: time spent waiting is no uptime', async (t) => {

@@ -414,7 +414,12 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     seat.dueTimer?.cancel();
     seat.dueTimer = null;
     seat.dueAtMs = this.#clock.monotonic() + delayMs;
-    if (delayMs > 0) seat.dueTimer = this.#clock.setTimer(delayMs, () => this.#evaluate());
+    if (delayMs <= 0) return;
+    seat.dueTimer = this.#clock.setTimer(delayMs, () => {
+      // The system's timers cut fractions of a millisecond off and may be early by them; nobody would wake it again.
+      seat.dueAtMs = this.#clock.monotonic();
+      this.#evaluate();
+    });
   }
 
   #setHistory(seat: Seat<Config>, history: History, reason: string): void {
