@@ -36,6 +36,7 @@ interface State {
   readonly committed: Committed;
   readonly reader: LedgerReader;
   readonly quarantined: string | null;
+  readonly report: () => void;
   readonly reports: NodeJS.Timeout;
 }
 
@@ -75,12 +76,13 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     host.start();
     reportChain(actor, committed, condition.quarantine);
     let reported = committed.tip.height;
-    const reports = setInterval(() => {
+    const report = (): void => {
       if (committed.tip.height === reported || core.halted !== null) return;
       reported = committed.tip.height;
       reportChain(actor, committed, condition.quarantine);
-    }, REPORT_MS);
-    return { host, mempool, committed, reader, quarantined: condition.quarantine, reports };
+    };
+    const reports = setInterval(report, REPORT_MS);
+    return { host, mempool, committed, reader, quarantined: condition.quarantine, report, reports };
   },
 
   tell: {},
@@ -100,6 +102,8 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
 
   async drain(state) {
     while (!state.host.idle) await new Promise((resolve) => setTimeout(resolve, 5));
+    // The last height, for state.json.
+    state.report();
   },
 
   async stop(state) {

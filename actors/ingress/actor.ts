@@ -2,6 +2,7 @@
 // what became of their submissions. It must never answer for something that the log does not have.
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import { listenRefusal } from '../../config/listen-refusal.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { parseGenesis } from '../../protocol/genesis.js';
 import type { JsonObject } from '../../protocol/json.js';
@@ -13,6 +14,7 @@ import { LedgerReader } from '../ledger/reader.js';
 import { VerifyPool } from '../verify/pool.js';
 import { Answers } from './answers.js';
 import { Batches } from './batches.js';
+import { Connections } from './connections.js';
 import { type IngressContract, ingressPolicies } from './contract.js';
 import { Door, type DoorLinks, emptySubmission } from './door.js';
 import { IdempotencyKeys } from './idempotency.js';
@@ -28,6 +30,9 @@ interface State {
   readonly context: ActorContext<DoorLinks, IngressConfig>;
   readonly door: Door;
   readonly server: FastifyInstance;
+  readonly connections: Connections;
+  readonly recorded: Recorded;
+  readonly idempotencyKeys: IdempotencyKeys;
   readonly pool: VerifyPool;
   readonly ledger: LedgerReader;
   readonly keyring: Keyring;
@@ -70,6 +75,9 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     const { max, ttl_ms: ttlMs } = settings.idempotency;
     const monotonic = () => clock.monotonic();
     const recorded = new Recorded(max, ttlMs, monotonic, ledger, answers);
+    const idempotencyKeys = new IdempotencyKeys(max, ttlMs, monotonic);
+    const inForce: State['inForce'] = { config, prepared: null };
+    const limits = () => inForce.config.settings.limits;
     const metrics = createMetrics(context.registry, () => door.depth);
     const door: Door = new Door({
       links,
@@ -77,17 +85,15 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       keyring,
       recorded,
       answers,
-      idempotencyKeys: new IdempotencyKeys(max, ttlMs, monotonic),
+      idempotencyKeys,
       metrics,
       clock,
       log,
-      inFlightMax: settings.limits.in_flight_max,
-      verifyBatchMax: settings.verify.batch_max,
+      inFlightMax: () => limits().in_flight_max,
+      verifyBatchMax: () => inForce.config.settings.verify.batch_max,
     });
     const ed25519 = await loadEd25519(backend ?? undefined);
     const signer = { nodeId: config.nodeId, ed25519, secretKey: ed25519.keyPair(config.seed).secretKey };
-    const inForce = { config, prepared: null };
-    const limits = () => inForce.config.settings.limits;
     const server = createServer({
       door,
       batches: new Batches({
@@ -112,10 +118,15 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       settings: () => inForce.config.settings,
       log,
     });
+    const connections = new Connections(server.server);
+    connections.limit(limits());
     const state: State = {
       context,
       door,
       server,
+      connections,
+      recorded,
+      idempotencyKeys,
       pool,
       ledger,
       keyring,
@@ -124,7 +135,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       replays: setInterval(() => void door.replay(), REPLAY_MS),
       inForce,
     };
-    await server.listen({ host: config.host, port: config.port });
+    await listen(context, server);
     const address = server.server.address() as AddressInfo;
     context.report('listening', { ok: true, data: { host: address.address, port: address.port, verify: verifiedBy } });
     askForRegistry(state);
@@ -148,7 +159,11 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     commit(state) {
       state.inForce.config = state.inForce.prepared!;
       state.inForce.prepared = null;
-      state.keyring.replaceSecrets(state.inForce.config.hmacSecrets);
+      const { hmacSecrets, settings } = state.inForce.config;
+      state.keyring.replaceSecrets(hmacSecrets);
+      state.connections.limit(settings.limits);
+      state.recorded.resize(settings.idempotency.max, settings.idempotency.ttl_ms);
+      state.idempotencyKeys.resize(settings.idempotency.max, settings.idempotency.ttl_ms);
       askForRegistry(state);
     },
     abort(state) {
@@ -156,8 +171,11 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     },
   },
 
+  /** The port closes first; then every request in hand gets its answer, and every answer its way to the socket. */
   async drain(state) {
+    const closed = state.connections.drain();
     await state.door.drain();
+    await closed;
   },
 
   async stop(state) {
@@ -170,6 +188,18 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
 
   inspect: (state) => state.door.stats(),
 });
+
+/** Opens the port. At the first start a port that cannot be had ends the process: waiting would not free it. */
+async function listen(context: ActorContext<DoorLinks, IngressConfig>, server: FastifyInstance): Promise<void> {
+  const { host, port } = context.config;
+  try {
+    await server.listen({ host, port });
+  } catch (error) {
+    const refusal = context.incarnation === 1 ? listenRefusal(error, '--listen', `${host}:${port}`) : null;
+    if (refusal !== null) context.fatal(refusal.exitCode, refusal.reason);
+    throw error;
+  }
+}
 
 /** Submits the operator's wish when the ledger does not grant it yet; the node is not ready until it does. */
 function askForRegistry(state: State): void {

@@ -36,8 +36,9 @@ export interface DoorParts {
   readonly metrics: IngressMetrics;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly inFlightMax: number;
-  readonly verifyBatchMax: number;
+  /** From the configuration in force. */
+  readonly inFlightMax: () => number;
+  readonly verifyBatchMax: () => number;
 }
 
 /** Stages whose next step waits for another actor; a parked submission is taken up again when that actor is back. */
@@ -76,9 +77,8 @@ export class Door {
   /** Takes one body in, or says at once why not. The waiter is settled exactly once, by its deadline at the latest. */
   admit(submission: Submission, waiter: Waiter): Refusal | null {
     if (!this.#accepting) return { slug: 'draining' };
-    if (this.#waiting.size >= this.#parts.inFlightMax || this.#inHand.size >= 4 * this.#parts.inFlightMax) {
-      return { slug: 'overloaded' };
-    }
+    const inFlightMax = this.#parts.inFlightMax();
+    if (this.#waiting.size >= inFlightMax || this.#inHand.size >= 4 * inFlightMax) return { slug: 'overloaded' };
     if (!this.#parts.links['wal-writer'].up) return { slug: 'unavailable', detail: 'the log is restarting' };
     submission.waiters.push(waiter);
     this.#waiting.set(waiter, submission);
@@ -109,12 +109,13 @@ export class Door {
   #parse(batch: readonly Submission[]): void {
     const end = this.#parts.metrics.stage('parse');
     const nowMs = this.#parts.clock.now();
+    const chunkMax = this.#parts.verifyBatchMax();
     let chunk: [Submission, readonly Candidate[]][] = [];
     for (const submission of batch) {
       const candidates = this.#prepare(submission, nowMs);
       if (candidates === null) continue;
       chunk.push([submission, candidates]);
-      if (chunk.length < this.#parts.verifyBatchMax) continue;
+      if (chunk.length < chunkMax) continue;
       void this.#verify(chunk);
       chunk = [];
     }

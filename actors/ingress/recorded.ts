@@ -1,21 +1,27 @@
 // Answers that were given before: a cache of recent ones, and the ledger behind it. Called by the door for replays.
 // An answer from here is the recorded one; nothing is judged again.
-import { LRUCache } from 'lru-cache';
+import type { LRUCache } from 'lru-cache';
 import { BlockReceipts } from '../../protocol/ledger/block.js';
 import type { LedgerReader } from '../ledger/reader.js';
 import type { Answers } from './answers.js';
+import { recentCache, resized } from './recent.js';
 import type { Answer } from './submission.js';
 
 export class Recorded {
   /** Content → final answer (IN-6: 10 000 answers, 10 minutes, both configurable). */
-  readonly #cache: LRUCache<string, Answer>;
+  #cache: LRUCache<string, Answer>;
   readonly #ledger: LedgerReader;
   readonly #answers: Answers;
 
   constructor(max: number, ttlMs: number, monotonic: () => number, ledger: LedgerReader, answers: Answers) {
-    this.#cache = new LRUCache({ max, ttl: ttlMs, ttlResolution: 0, perf: { now: monotonic } });
+    this.#cache = recentCache(max, ttlMs, monotonic);
     this.#ledger = ledger;
     this.#answers = answers;
+  }
+
+  /** Keeps the newest answers. */
+  resize(max: number, ttlMs: number): void {
+    this.#cache = resized(this.#cache, max, ttlMs);
   }
 
   remember(content: string, answer: Answer): void {

@@ -7,6 +7,7 @@ import { InboxRoute } from '../../protocol/wal-record.js';
 import type { Clock } from '../../runtime/kernel/contract.js';
 import type { Answers, Refusal } from './answers.js';
 import type { Batches } from './batches.js';
+import { bodyReader } from './body.js';
 import { type Door, emptySubmission } from './door.js';
 import { parseIdempotencyKey } from './idempotency.js';
 import type { IngressMetrics } from './metrics.js';
@@ -27,14 +28,17 @@ export interface ServerParts {
 
 /** How often sockets are looked at for a request that is overdue; node's own default of 30 s would make 5 s mean 35. */
 const CONNECTIONS_CHECK_MS = 500;
+const BATCH_ROUTE = '/v1/submissions:batch';
 const REQUEST_ID = /^[A-Za-z0-9\-_.]{1,64}$/;
 
 export function createServer(parts: ServerParts): FastifyInstance {
   const { door, batches, queries, answers, metrics, clock, log } = parts;
-  const settings = parts.settings();
+  const limitOf = ({ url }: FastifyRequest): number => {
+    const { limits } = parts.settings();
+    return url.startsWith(BATCH_ROUTE) ? limits.batch_bytes : limits.body_bytes;
+  };
   const server = fastify({
-    bodyLimit: settings.limits.body_bytes,
-    requestTimeout: settings.limits.server_timeout_ms,
+    requestTimeout: parts.settings().limits.server_timeout_ms,
     keepAliveTimeout: 72_000,
     forceCloseConnections: true,
     exposeHeadRoutes: false,
@@ -45,7 +49,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
   });
 
   server.removeAllContentTypeParsers();
-  server.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  server.addContentTypeParser('*', bodyReader(limitOf));
   server.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'unknown';
     metrics.request(request.method, route, reply.statusCode, reply.elapsedTime / 1000);
@@ -56,8 +60,9 @@ export function createServer(parts: ServerParts): FastifyInstance {
     done();
   });
   server.setErrorHandler((error: FastifyError, request, reply) => {
-    if (refusalOfHttp(error, settings).slug === 'internal-error') log.error({ err: error, requestId: request.id }, 'request failed');
-    return send(reply, request, answers.problem(refusalOfHttp(error, settings), request.id));
+    const refusal = refusalOfHttp(error, limitOf(request));
+    if (refusal.slug === 'internal-error') log.error({ err: error, requestId: request.id }, 'request failed');
+    return send(reply, request, answers.problem(refusal, request.id));
   });
   server.setNotFoundHandler((request, reply) => {
     const allowed = allowedMethods(server, request.url);
@@ -73,7 +78,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
     answerSubmission(request, reply, route);
   server.post('/v1/submissions', submit(InboxRoute.envelope));
   server.post('/v1/pcs/submit', submit(InboxRoute.pcs));
-  server.post('/v1/submissions::batch', { bodyLimit: settings.limits.batch_bytes }, async (request, reply) => {
+  server.post('/v1/submissions::batch', async (request, reply) => {
     const refusal = refusalOfBody(request);
     if (refusal !== null) return send(reply, request, answers.problem(refusal, request.id));
     return send(reply, request, await batches.submit(request.body as Buffer, request.id, waitOf(request)));
@@ -118,6 +123,8 @@ export function createServer(parts: ServerParts): FastifyInstance {
 }
 
 function send(reply: FastifyReply, request: FastifyRequest, answer: Answer): FastifyReply {
+  // Draining: this answer is the last one of its connection.
+  if (!request.server.server.listening) reply.header('connection', 'close');
   return reply.code(answer.status).headers(answer.headers).header('x-request-id', request.id).send(answer.body);
 }
 
@@ -136,9 +143,9 @@ function requestIdOf(header: string | string[] | undefined): string {
   return typeof header === 'string' && REQUEST_ID.test(header) ? header : randomUUID();
 }
 
-function refusalOfHttp(error: FastifyError, settings: IngressConfig['settings']): Refusal {
+function refusalOfHttp(error: FastifyError, limitBytes: number): Refusal {
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return { slug: 'body-too-large', members: { limit_bytes: settings.limits.body_bytes } };
+    return { slug: 'body-too-large', members: { limit_bytes: limitBytes } };
   }
   if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return { slug: 'unsupported-media-type', detail: error.message };
   if (error.statusCode !== undefined && error.statusCode < 500) {
