@@ -161,7 +161,7 @@ class Running {
     });
     this.#supervisor.on('event', (happened) => {
       if (happened.kind !== 'report') return;
-      if (happened.name === 'listening') node.apiPort = Number(happened.value.data?.['port'] ?? 0);
+      if (happened.name === 'listening') node.apiPort = Number(happened.value.data?.port ?? 0);
       else if (happened.name === 'consensus') this.#state.chainMoved(happened.value);
     });
   }
@@ -212,7 +212,7 @@ class Running {
     const { node, loaded } = this.#inForce;
     const ops = url(this.#ops.server.address() as AddressInfo);
     const listening = this.#supervisor.reports().get('ingress')?.get('listening')?.data;
-    const host = String(listening?.['host'] ?? parseListen(node.settings.listen)!.host);
+    const host = String(listening?.host ?? parseListen(node.settings.listen)!.host);
     const api = url({ address: host, port: node.apiPort });
     const { nodeId, publicKey } = node.identity;
     writeEndpoints(node.places.run, { api, ops, peer: null, nodeId, publicKey });

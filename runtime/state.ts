@@ -25,7 +25,7 @@ export class StateFile {
   /** Throws StateFileError, MigrationError. */
   open(): void {
     const { identity, chainId, genesis } = this.#node;
-    const validatorCount = ((JSON.parse(genesis) as JsonObject)['validators'] as JsonObject[]).length;
+    const validatorCount = ((JSON.parse(genesis) as JsonObject).validators as JsonObject[]).length;
     const { state } = openStateFile({
       directory: this.#node.places.data,
       nowMs: Date.now(),
@@ -46,8 +46,8 @@ export class StateFile {
   /** What consensus reported: it outlives the actor, which is gone when the file is written for the last time. */
   chainMoved({ data }: ReportValue): void {
     if (this.#state === null || data === undefined) return;
-    const height = Number(data['height']);
-    this.#state = { ...this.#state, height, last_finalized_hash: height === 0 ? null : String(data['hash']) };
+    const height = Number(data.height);
+    this.#state = { ...this.#state, height, last_finalized_hash: height === 0 ? null : String(data.hash) };
   }
 
   keepCurrent(): void {
@@ -72,22 +72,16 @@ export class StateFile {
   }
 
   #note(note: MigrationNote): void {
-    switch (note.event) {
-      case 'migration_started':
-        return event(this.#log, 'state.migration_started', { from_version: 1, to_version: 2, backup: note.backup });
-      case 'migration_succeeded':
-        return event(this.#log, 'state.migration_succeeded', {
-          from_version: 1,
-          to_version: 2,
-          backup_checksum: note.checksum,
-        });
-      case 'migration_failed':
-        return event(this.#log, 'state.migration_failed', { reason: note.cause });
-      case 'migration_rolled_back':
-        return event(this.#log, 'state.rolled_back', {
-          reason: 'migration_verification_failed',
-          backup_checksum: note.checksum,
-        });
+    const versions = { from_version: 1, to_version: 2 };
+    if (note.event === 'migration_started') {
+      event(this.#log, 'state.migration_started', { ...versions, backup: note.backup });
+    } else if (note.event === 'migration_succeeded') {
+      event(this.#log, 'state.migration_succeeded', { ...versions, backup_checksum: note.checksum });
+    } else if (note.event === 'migration_failed') {
+      event(this.#log, 'state.migration_failed', { reason: note.cause });
+    } else {
+      const reason = 'migration_verification_failed';
+      event(this.#log, 'state.rolled_back', { reason, backup_checksum: note.checksum });
     }
   }
 }

@@ -12,6 +12,7 @@ import { genesisTip, type Tip } from '../../protocol/ledger/header.js';
 import { restoreRegistry } from '../../protocol/registry.js';
 import { Mistakes } from '../../protocol/shape.js';
 import type { Prepared } from '../../protocol/submission.js';
+import { unpackBytes } from '../../runtime/kernel/batch.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
@@ -115,7 +116,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
   inspect: (state) => ({
     tip: state.committed.tip,
     mempool: state.mempool.size,
-    unwritten: state.committed.unwritten,
+    unwritten: state.committed.unwritten.blocks,
     quarantined: state.quarantined,
   }),
 });
@@ -127,7 +128,8 @@ function readCommitted(genesis: Genesis, reader: LedgerReader): Committed {
       ? genesisTip(genesis.chainIdHex, genesis.validatorsHash, genesis.validators.length)
       : (JSON.parse(head) as Tip);
   const text = reader.registry;
-  const registry = text === undefined ? genesis.registry : restoreRegistry(genesis.registry, JSON.parse(text) as JsonObject);
+  const registry =
+    text === undefined ? genesis.registry : restoreRegistry(genesis.registry, JSON.parse(text) as JsonObject);
   return new Committed(genesis.chain, tip, registry, reader);
 }
 
@@ -160,11 +162,9 @@ function reportChain(actor: ActorParts, committed: Committed, quarantine: string
 function* unpack(batch: ProposeBatch): Generator<Pooled> {
   const digests = Buffer.from(batch.digests.buffer, batch.digests.byteOffset, batch.digests.byteLength);
   const bodies = Buffer.from(batch.bodies.buffer, batch.bodies.byteOffset, batch.bodies.byteLength);
-  let start = 0;
-  for (let index = 0; index < batch.ends.length; index++) {
+  for (const [index, sent] of unpackBytes(batch.raws).entries()) {
     // A copy: one long-lived body must not keep its whole batch in memory.
-    const raw = Buffer.from(batch.raws.subarray(start, batch.ends[index]!));
-    start = batch.ends[index]!;
+    const raw = Buffer.from(sent);
     const digest = digests.subarray(32 * index, 32 * index + 32);
     const body = bodies.subarray(32 * index, 32 * index + 32);
     const attestationText = batch.attestations[index]!;
@@ -201,7 +201,7 @@ function preparedFrom(batch: ProposeBatch, index: number, raw: Buffer, digest: B
     signature: EMPTY,
     get payload(): JsonObject {
       const parsed = JSON.parse(raw.toString('utf8')) as JsonObject;
-      return isPcs ? parsed : (parsed['payload'] as JsonObject);
+      return isPcs ? parsed : (parsed.payload as JsonObject);
     },
   };
 }

@@ -1,11 +1,10 @@
 // A block as this node's log keeps it (record type `block`): the header, and for each entry where its body stands in
 // the log and which key verified it. Written by the host, read by replay. Local: it never leaves this node.
-import { readAttestation } from '../../protocol/attestation.js';
+import { attestationJson, readAttestation } from '../../protocol/attestation.js';
 import type { JsonValue } from '../../protocol/json.js';
 import type { Entry } from '../../protocol/ledger/apply.js';
 import { type Header, parseHeader } from '../../protocol/ledger/header.js';
 import { Mistakes } from '../../protocol/shape.js';
-import { attestationJson } from '../../protocol/attestation.js';
 import { type Prepared, prepareEnvelope, preparePcs } from '../../protocol/submission.js';
 import { InboxRoute } from '../../protocol/wal-record.js';
 import type { Pooled } from './mempool.js';

@@ -3,7 +3,15 @@
 import type { BlockRef } from '../../protocol/consensus/message.js';
 import type { LedgerView } from '../../protocol/ledger/apply.js';
 import { type BlockResult, executeBlock } from '../../protocol/ledger/execute.js';
-import { blockHash, blockTimeMs, type Header, headerFault, headerText, makeHeader, timestampMs } from '../../protocol/ledger/header.js';
+import {
+  blockHash,
+  blockTimeMs,
+  type Header,
+  headerFault,
+  headerText,
+  makeHeader,
+  timestampMs,
+} from '../../protocol/ledger/header.js';
 import { type BlockChanges, changesOf, Overlay } from '../../protocol/ledger/overlay.js';
 import type { Committed } from './committed.js';
 import type { Pooled } from './mempool.js';

@@ -12,7 +12,8 @@ export class Committed implements LedgerView {
   tip: Tip;
   registry: Registry;
   readonly #reader: LedgerReader;
-  /** Final blocks on their way to the database, oldest first. */
+  /** Index entries of final blocks on their way to the database, and those blocks, oldest first. */
+  readonly #recent = new Map<string, IndexEntry>();
   readonly #unwritten: { readonly height: number; readonly index: ReadonlyMap<string, IndexEntry> }[] = [];
 
   constructor(chain: ChainParameters, tip: Tip, registry: Registry, reader: LedgerReader) {
@@ -22,16 +23,13 @@ export class Committed implements LedgerView {
     this.#reader = reader;
   }
 
-  get unwritten(): number {
-    return this.#unwritten.length;
+  /** Blocks that the database does not have yet, and their entries. */
+  get unwritten(): { readonly blocks: number; readonly entries: number } {
+    return { blocks: this.#unwritten.length, entries: this.#recent.size };
   }
 
   find(key: string): IndexEntry | undefined {
-    for (let at = this.#unwritten.length - 1; at >= 0; at--) {
-      const found = this.#unwritten[at]!.index.get(key);
-      if (found !== undefined) return found;
-    }
-    return this.#reader.find(key);
+    return this.#recent.get(key) ?? this.#reader.find(key);
   }
 
   /** A block became final on top of this. */
@@ -39,11 +37,14 @@ export class Committed implements LedgerView {
     this.tip = changes.tip;
     this.registry = changes.registry ?? this.registry;
     this.#unwritten.push({ height: changes.tip.height, index: changes.index });
+    for (const [key, entry] of changes.index) this.#recent.set(key, entry);
   }
 
   /** The store has written everything up to `height`. */
   written(height: number): void {
     this.#reader.refresh();
-    while (this.#unwritten.length > 0 && this.#unwritten[0]!.height <= height) this.#unwritten.shift();
+    while (this.#unwritten.length > 0 && this.#unwritten[0]!.height <= height) {
+      for (const key of this.#unwritten.shift()!.index.keys()) this.#recent.delete(key);
+    }
   }
 }

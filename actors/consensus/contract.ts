@@ -1,11 +1,9 @@
 // Messages of consensus: orders submissions into blocks and executes them. Senders: ingress (propose).
 import type { Policies } from '../../runtime/kernel/contract.js';
 
-/** Verified submissions, column by column; raw bodies end to end. */
+/** Verified submissions, column by column; raw bodies packed (runtime/kernel/batch). */
 export interface ProposeBatch {
-  readonly raws: Uint8Array;
-  /** End offset of each body in `raws`. */
-  readonly ends: readonly number[];
+  readonly raws: ArrayBuffer;
   /** Log position of each body's inbox record. */
   readonly lsns: readonly number[];
   /** ROUTE_ENVELOPE or ROUTE_PCS (protocol/wal-record). */

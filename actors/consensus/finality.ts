@@ -7,6 +7,7 @@ import { indexKey } from '../../protocol/ledger/apply.js';
 import { storedBlock } from '../../protocol/ledger/block.js';
 import { encodeBlock } from '../../protocol/ledger/block-codec.js';
 import { registryText } from '../../protocol/registry.js';
+import type { FinalMarks } from '../dedup/contract.js';
 import type { FinalizedBlock } from '../ingress/contract.js';
 import type { FinalizedForStore } from '../store/contract.js';
 import type { ExecutedBlock } from './blocks.js';
@@ -14,7 +15,7 @@ import type { ExecutedBlock } from './blocks.js';
 export interface FinalMessages {
   readonly store: FinalizedForStore;
   readonly ingress: FinalizedBlock;
-  readonly dedup: { readonly height: number; readonly keys: readonly string[]; readonly contents: Uint8Array };
+  readonly dedup: FinalMarks;
 }
 
 /**
@@ -31,7 +32,9 @@ export function finalMessages(
   const keys = pooled.map(({ entry }) => indexKey(entry.issuer, entry.prepared.id));
   const digests = columns(pooled.map(({ entry }) => entry.prepared.digest));
   const bodies = columns(pooled.map(({ entry }) => entry.prepared.body));
-  const contents = columns(pooled.map(({ entry }) => (entry.prepared.alg === null ? entry.prepared.body : entry.prepared.digest)));
+  const contents = columns(
+    pooled.map(({ entry }) => (entry.prepared.alg === null ? entry.prepared.body : entry.prepared.digest)),
+  );
   const certificateJson = certificateToJson(context, certificate);
   const headers = chain.map(({ header }) => header);
   const stored = storedBlock(block.header, ref.hash, certificateJson, headers, result);
@@ -62,6 +65,6 @@ export function finalMessages(
 /** 32-byte hashes end to end, in a buffer that is theirs alone. */
 function columns(hashes: readonly Buffer[]): Uint8Array {
   const bytes = new Uint8Array(new ArrayBuffer(32 * hashes.length));
-  hashes.forEach((hash, index) => bytes.set(hash, 32 * index));
+  for (const [index, hash] of hashes.entries()) bytes.set(hash, 32 * index);
   return bytes;
 }

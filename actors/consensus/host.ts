@@ -10,6 +10,7 @@ import { step } from '../../protocol/consensus/step.js';
 import { FINALIZE, NOTARIZE } from '../../protocol/consensus/vote.js';
 import type { Refusal } from '../../protocol/ledger/apply.js';
 import { RecordType } from '../../protocol/wal-record.js';
+import { packBytes } from '../../runtime/kernel/batch.js';
 import type { Clock, Links, ReportValue, Timer } from '../../runtime/kernel/contract.js';
 import type { DedupContract } from '../dedup/contract.js';
 import type { IngressContract } from '../ingress/contract.js';
@@ -45,8 +46,13 @@ export interface HostParts {
 
 /** A disk may stall for long; giving up on an append before the process does would only lose the answer. */
 const APPEND_DEADLINE_MS = 120_000;
-/** Blocks that may wait for the database before the next one is built. */
-const UNWRITTEN_MAX = 8;
+/** Entries that may wait for the database before the next block is built: 50 000 index entries are about 15 MB. */
+const UNWRITTEN_ENTRIES_MAX = 50_000;
+/**
+ * Blocks of this long go to the store together: its transactions fsync too, and at one a block they would compete with
+ * the log for the disk, on which every answer waits. Nothing waits for the database.
+ */
+const WRITE_EVERY_MS = 25;
 
 type BuildEffect = Extract<Effect, { readonly type: 'build' }>;
 type CommitEffect = Extract<Effect, { readonly type: 'commit' }>;
@@ -57,6 +63,9 @@ export class Host {
   readonly #held: { readonly effects: readonly Effect[]; durable: boolean }[] = [];
   #building: BuildEffect | null = null;
   #timer: Timer | null = null;
+  /** Final blocks that wait for the next transaction of the store. */
+  #unwritten: FinalMessages[] = [];
+  #writing = false;
   #lastNowMs = 0;
 
   constructor(parts: HostParts) {
@@ -77,7 +86,7 @@ export class Host {
   }
 
   get idle(): boolean {
-    return this.#held.length === 0 && this.#parts.mempool.size === 0 && this.#parts.committed.unwritten === 0;
+    return this.#held.length === 0 && this.#parts.mempool.size === 0 && this.#parts.committed.unwritten.blocks === 0;
   }
 
   stop(): void {
@@ -121,20 +130,17 @@ export class Host {
 
   /** Rejects only when the log is gone; then this incarnation goes too, and the next one replays. */
   async #append({ records, effects }: Output): Promise<void> {
-    const encoded = records.map((record) => this.#encode(record));
-    let sizeBytes = 0;
-    const ends = encoded.map(({ length }) => (sizeBytes += length));
-    const bytes = new Uint8Array(new ArrayBuffer(sizeBytes));
-    encoded.forEach((record, index) => bytes.set(record, ends[index]! - record.length));
+    const packed = packBytes(records.map((record) => this.#encode(record)));
     const types = records.map(({ type }) => (type === 'block' ? RecordType.block : RecordType.journal));
     const settles = effects.flatMap((effect) =>
       effect.type === 'commit' ? effect.blocks.flatMap(({ hash }) => lsnsOf(this.#parts.blocks.get(hash))) : [],
     );
-    for (const record of records) if (record.type === 'vote') this.#parts.metrics.votes.inc({ kind: kindName(record.vote.kind) });
+    for (const record of records)
+      if (record.type === 'vote') this.#parts.metrics.votes.inc({ kind: kindName(record.vote.kind) });
     await this.#parts.links['wal-writer'].ask(
       'appendJournal',
-      { bytes, ends, types, settles },
-      { transfer: [bytes.buffer], deadlineMs: APPEND_DEADLINE_MS },
+      { records: packed, types, settles },
+      { transfer: [packed], deadlineMs: APPEND_DEADLINE_MS },
     );
   }
 
@@ -183,7 +189,7 @@ export class Host {
   /** Answers a build request as soon as there is something to build and the store keeps up. */
   #tryBuild(): void {
     const request = this.#building;
-    if (request === null || this.#parts.committed.unwritten >= UNWRITTEN_MAX) return;
+    if (request === null || this.#parts.committed.unwritten.entries >= UNWRITTEN_ENTRIES_MAX) return;
     const { mempool, blocks, committed, clock, nodeId } = this.#parts;
     const parent = blocks.viewOf(request.parentHash);
     if (parent === undefined) throw new Error(`the state after ${request.parentHash} is not held`);
@@ -211,7 +217,8 @@ export class Host {
       else refused.push({ pooled, refusal });
     }
     if (refused.length === 0) return;
-    const hashes = (of: (pooled: Pooled) => Buffer) => new Uint8Array(Buffer.concat(refused.map(({ pooled }) => of(pooled))));
+    const hashes = (of: (pooled: Pooled) => Buffer) =>
+      new Uint8Array(Buffer.concat(refused.map(({ pooled }) => of(pooled))));
     this.#parts.links.ingress.tell('refused', {
       digests: hashes(({ entry }) => entry.prepared.digest),
       bodies: hashes(({ entry }) => entry.prepared.body),
@@ -226,27 +233,41 @@ export class Host {
   #commit(effect: CommitEffect): void {
     for (const { block, messages } of finalize(this.#parts, effect)) {
       this.#parts.links.ingress.tell('finalized', messages.ingress);
-      this.#parts.links.dedup.tell('finalized', messages.dedup);
       this.#parts.metrics.blocks.inc();
       this.#parts.metrics.entries.inc(block.pooled.length);
       this.#parts.metrics.blockEntries.observe(block.pooled.length);
       if (block.startedAtMs !== null) {
         this.#parts.metrics.commitSeconds.observe((this.#parts.clock.monotonic() - block.startedAtMs) / 1000);
       }
-      void this.#write(messages);
+      this.#unwritten.push(messages);
     }
+    this.#writeSoon();
     this.pendingChanged();
   }
 
-  async #write({ store }: FinalMessages): Promise<void> {
+  #writeSoon(): void {
+    if (this.#writing || this.#unwritten.length === 0) return;
+    this.#writing = true;
+    this.#parts.clock.setTimer(WRITE_EVERY_MS, () => void this.#write());
+  }
+
+  /** One transaction of the store for everything that became final meanwhile. */
+  async #write(): Promise<void> {
+    const final = this.#unwritten;
+    this.#unwritten = [];
+    const blocks = final.map(({ store }) => store);
+    // Until this reaches dedup a repetition of these counts as in flight, and apply() finds it: late costs nothing.
+    this.#parts.links.dedup.tell('finalized', { blocks: final.map(({ dedup }) => dedup) });
     try {
-      const { height } = await this.#parts.links.store.ask('apply', { blocks: [store] }, { deadlineMs: APPEND_DEADLINE_MS });
+      const { height } = await this.#parts.links.store.ask('apply', { blocks }, { deadlineMs: APPEND_DEADLINE_MS });
       this.#parts.committed.written(height);
-      this.#tryBuild();
     } catch (error) {
-      // The store is gone, and the supervisor restarts this actor after it: replay writes the block again.
-      this.#parts.log.warn({ err: error, height: store.height }, 'a final block was not written by the store');
+      // The store is gone, and the supervisor restarts this actor after it: replay writes the blocks again.
+      this.#parts.log.warn({ err: error, height: blocks[0]?.height }, 'final blocks were not written by the store');
     }
+    this.#writing = false;
+    this.#writeSoon();
+    this.#tryBuild();
   }
 }
 

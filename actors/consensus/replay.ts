@@ -5,6 +5,7 @@ import { decodeJournal } from '../../protocol/consensus/journal.js';
 import { replay } from '../../protocol/consensus/restart.js';
 import { blockHash, headerText } from '../../protocol/ledger/header.js';
 import { decodeInbox, decodeSettled, RecordType } from '../../protocol/wal-record.js';
+import { unpackBytes } from '../../runtime/kernel/batch.js';
 import { decodeBlockRecord } from './block-record.js';
 import { refOf } from './blocks.js';
 import { finalize, type HostParts } from './host.js';
@@ -40,12 +41,11 @@ async function readPage({ links }: Pick<HostParts, 'links'>, from: number) {
     { from, types: TYPES, maxBytes: PAGE_BYTES },
     { deadlineMs: STORE_DEADLINE_MS },
   );
-  let start = 0;
-  const records = page.lsns.map((lsn, index) => {
-    const data = page.bytes.subarray(start, page.ends[index]!);
-    start = page.ends[index]!;
-    return { lsn, type: page.types[index]!, data };
-  });
+  const records = unpackBytes(page.records).map((data, index) => ({
+    lsn: page.lsns[index]!,
+    type: page.types[index]!,
+    data,
+  }));
   return { records, next: page.next };
 }
 
@@ -61,7 +61,8 @@ function replayBlock(
   const { header, pooled } = decodeBlockRecord(data, (lsn) => inbox.get(lsn));
   const hash = blockHash(headerText(header)).toString('hex');
   const parent = blocks.viewOf(header.parent_hash);
-  if (parent === undefined) throw new Error(`block ${hash} of the log stands on ${header.parent_hash}, which is not held`);
+  if (parent === undefined)
+    throw new Error(`block ${hash} of the log stands on ${header.parent_hash}, which is not held`);
   blocks.judge(parent, header, pooled);
   replay(context, core, { type: 'block', block: refOf(header, hash) });
 }

@@ -33,12 +33,14 @@ export default defineActor<DedupContract, State, Record<never, never>, DedupConf
   },
 
   tell: {
-    finalized: (state, { height, keys, contents }) => {
-      const bytes = Buffer.from(contents.buffer, contents.byteOffset, contents.byteLength);
-      keys.forEach((key, index) => {
-        state.marks.finalize(key, { content: bytes.toString('latin1', 32 * index, 32 * index + 32), height, index });
-      });
-      state.metrics.writes.inc(keys.length);
+    finalized: (state, { blocks }) => {
+      for (const { height, keys, contents } of blocks) {
+        const bytes = Buffer.from(contents.buffer, contents.byteOffset, contents.byteLength);
+        keys.forEach((key, index) => {
+          state.marks.finalize(key, { content: bytes.toString('latin1', 32 * index, 32 * index + 32), height, index });
+        });
+        state.metrics.writes.inc(keys.length);
+      }
     },
     release: (state, { keys }) => {
       for (const key of keys) state.marks.release(key);

@@ -2,13 +2,11 @@
 // It never decides alone: the ledger index, read by apply(), is the authority on what happened before.
 import type { Policies } from '../../runtime/kernel/contract.js';
 
-export const ADMIT_NEW = 0;
-/** The same content is on its way: wait for its outcome. */
-export const ADMIT_IN_FLIGHT = 1;
-/** The same content is final at `heights[i]`, `indexes[i]`. */
-export const ADMIT_FINAL = 2;
-/** The id was used for other content. */
-export const ADMIT_CONFLICT = 3;
+/**
+ * in-flight: the same content is on its way, wait for its outcome. final: the same content stands at `heights[i]`,
+ * `indexes[i]`. conflict: the id was used for other content.
+ */
+export type AdmitVerdict = 'new' | 'in-flight' | 'final' | 'conflict';
 
 export interface AdmitRequest {
   /** `issuer \0 id` of each submission. */
@@ -17,15 +15,22 @@ export interface AdmitRequest {
   readonly contents: Uint8Array;
 }
 
+/** The entries of one final block: ids and contents, by index. */
+export interface FinalMarks {
+  readonly height: number;
+  readonly keys: readonly string[];
+  readonly contents: Uint8Array;
+}
+
 export interface AdmitReply {
-  readonly verdicts: readonly number[];
+  readonly verdicts: readonly AdmitVerdict[];
   readonly heights: readonly number[];
   readonly indexes: readonly number[];
 }
 
 export type DedupContract = {
   tell: {
-    finalized: { readonly height: number; readonly keys: readonly string[]; readonly contents: Uint8Array };
+    finalized: { readonly blocks: readonly FinalMarks[] };
     /** These did not become final: their ids are free again. */
     release: { readonly keys: readonly string[] };
   };
@@ -36,7 +41,7 @@ export type DedupContract = {
 
 export const dedupPolicies: Policies<DedupContract> = {
   tell: {
-    finalized: { max: 256, reason: 'one a block; a lost one is found in the ledger index' },
+    finalized: { max: 256, reason: 'one a store transaction; a lost one is found in the ledger index' },
     release: { max: 256, reason: 'one a block; a lost mark ends with its lease' },
   },
   ask: {

@@ -1,7 +1,7 @@
 // The memory of dedup: which (issuer, id) is in flight or final, with what content. Called by the actor. Pure but for
 // the injected ledger look-up. In-flight marks are never evicted: admission bounds them; final ones are a cache.
 import { LRUCache } from 'lru-cache';
-import { ADMIT_CONFLICT, ADMIT_FINAL, ADMIT_IN_FLIGHT, ADMIT_NEW } from './contract.js';
+import type { AdmitVerdict } from './contract.js';
 
 export interface FinalMark {
   readonly content: string;
@@ -10,7 +10,7 @@ export interface FinalMark {
 }
 
 export interface Admission {
-  readonly verdict: number;
+  readonly verdict: AdmitVerdict;
   readonly height: number;
   readonly index: number;
 }
@@ -54,7 +54,7 @@ export class Marks {
       return NEW;
     }
     if (mark.content !== content) return CONFLICT;
-    return { verdict: ADMIT_FINAL, height: mark.height, index: mark.index };
+    return { verdict: 'final', height: mark.height, index: mark.index };
   }
 
   finalize(key: string, mark: FinalMark): void {
@@ -77,6 +77,6 @@ export class Marks {
   }
 }
 
-const NEW: Admission = { verdict: ADMIT_NEW, height: 0, index: 0 };
-const IN_FLIGHT: Admission = { verdict: ADMIT_IN_FLIGHT, height: 0, index: 0 };
-const CONFLICT: Admission = { verdict: ADMIT_CONFLICT, height: 0, index: 0 };
+const NEW: Admission = { verdict: 'new', height: 0, index: 0 };
+const IN_FLIGHT: Admission = { verdict: 'in-flight', height: 0, index: 0 };
+const CONFLICT: Admission = { verdict: 'conflict', height: 0, index: 0 };

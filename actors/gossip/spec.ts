@@ -3,7 +3,7 @@ import type { NodeConfig } from '../../config/node.js';
 import type { ActorSpec } from '../../runtime/kernel/contract.js';
 
 export function gossipSpec(config: NodeConfig): ActorSpec<NodeConfig> {
-  const supervision = config.settings.supervision.actors['gossip'];
+  const supervision = config.settings.supervision.actors.gossip;
   return {
     id: 'gossip',
     module: new URL('./actor.js', import.meta.url),

@@ -16,15 +16,16 @@ import { Answers } from './answers.js';
 import { Batches } from './batches.js';
 import { Connections } from './connections.js';
 import { type IngressContract, ingressPolicies } from './contract.js';
-import { Door, type DoorLinks, emptySubmission } from './door.js';
+import { Door, type DoorLinks } from './door.js';
 import { IdempotencyKeys } from './idempotency.js';
 import { Keyring } from './keyring.js';
 import { createMetrics } from './metrics.js';
 import { createQueries } from './queries.js';
 import { Recorded } from './recorded.js';
-import { isGranted, wishEnvelope, type WishSigner } from './registry-wish.js';
+import { isGranted, type WishSigner, wishEnvelope } from './registry-wish.js';
 import { createServer } from './server.js';
 import type { IngressConfig } from './spec.js';
+import { emptySubmission } from './submission.js';
 
 interface State {
   readonly context: ActorContext<DoorLinks, IngressConfig>;
@@ -66,7 +67,8 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     const stored = ledger.registry;
     const keyring = new Keyring({
       genesis: genesis.registry,
-      registry: stored === undefined ? genesis.registry : restoreRegistry(genesis.registry, JSON.parse(stored) as JsonObject),
+      registry:
+        stored === undefined ? genesis.registry : restoreRegistry(genesis.registry, JSON.parse(stored) as JsonObject),
       chainId: config.chainId,
       nodeId: config.nodeId,
       secrets: config.hmacSecrets,

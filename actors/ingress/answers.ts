@@ -1,16 +1,17 @@
 // What clients are told: final answers with receipts, 202, and problem documents. Called by the door, the queries and
 // the server. It decides nothing: it spells.
-import { JsonError } from '../../protocol/json.js';
-import { ShapeError } from '../../protocol/kinds/kind.js';
-import { restoreTree } from '../../protocol/merkle.js';
-import { ReceiptWriter } from '../../protocol/receipt.js';
-import { SignatureFormatError } from '../../protocol/envelope.js';
+
 import {
   type ProblemDetails,
   type ProblemField,
   type ProblemSlug,
   problem as problemAnswer,
 } from '../../observability/problems.js';
+import { SignatureFormatError } from '../../protocol/envelope.js';
+import { JsonError } from '../../protocol/json.js';
+import { ShapeError } from '../../protocol/kinds/kind.js';
+import { restoreTree } from '../../protocol/merkle.js';
+import { ReceiptWriter } from '../../protocol/receipt.js';
 import type { FinalizedBlock } from './contract.js';
 import type { Answer, Submission } from './submission.js';
 

@@ -4,9 +4,9 @@ import { canonicalize } from '../../protocol/canonical.js';
 import { type JsonObject, type JsonValue, parseStrict } from '../../protocol/json.js';
 import { InboxRoute } from '../../protocol/wal-record.js';
 import { type Answers, type Refusal, refusalOfError } from './answers.js';
-import { type Door, emptySubmission } from './door.js';
+import type { Door } from './door.js';
 import type { IngressMetrics } from './metrics.js';
-import type { Answer } from './submission.js';
+import { type Answer, emptySubmission } from './submission.js';
 
 export interface BatchParts {
   readonly door: Door;
@@ -44,7 +44,7 @@ export class Batches {
     } catch (error) {
       return refusalOfError(error);
     }
-    const list = isObject(parsed) ? parsed['submissions'] : undefined;
+    const list = isObject(parsed) ? parsed.submissions : undefined;
     if (!Array.isArray(list) || Object.keys(parsed as JsonObject).length !== 1) {
       const found = isObject(parsed) ? `the members ${Object.keys(parsed).join(', ') || '(none)'}` : typeof parsed;
       return {

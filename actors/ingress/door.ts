@@ -2,13 +2,14 @@
 // this order: log, parse, signature, dedup, kind, consensus. Called by the HTTP server and the actor. It answers nothing
 // before the log has the body, and forgets nothing that the log has before it is final or refused.
 import type { Logger } from 'pino';
-import { decodeInbox, SettledReason } from '../../protocol/wal-record.js';
+import { SettledReason } from '../../protocol/wal-record.js';
+import { Batch } from '../../runtime/kernel/batch.js';
 import type { Clock, Links } from '../../runtime/kernel/contract.js';
 import type { ConsensusContract } from '../consensus/contract.js';
-import { ADMIT_CONFLICT, ADMIT_FINAL, type DedupContract } from '../dedup/contract.js';
+import type { DedupContract } from '../dedup/contract.js';
 import type { StoreContract } from '../store/contract.js';
 import type { VerifyPool } from '../verify/pool.js';
-import type { ReadRecords, WalWriterContract } from '../wal-writer/contract.js';
+import type { WalWriterContract } from '../wal-writer/contract.js';
 import { type Answers, type Refusal, refusalOfError } from './answers.js';
 import type { FinalizedBlock, RefusedBatch } from './contract.js';
 import type { IdempotencyKeys } from './idempotency.js';
@@ -17,7 +18,8 @@ import type { Candidate, Keyring } from './keyring.js';
 import type { IngressMetrics } from './metrics.js';
 import { contentOf, packProposal, prepare } from './proposal.js';
 import type { Recorded } from './recorded.js';
-import { bytesKey, keyBytes, ledgerKey, type Submission, type Waiter } from './submission.js';
+import { Replay } from './replay.js';
+import { type Answer, bytesKey, keyBytes, ledgerKey, type Submission, type Waiter } from './submission.js';
 
 export type DoorLinks = {
   'wal-writer': WalWriterContract;
@@ -44,26 +46,33 @@ export interface DoorParts {
 /** Stages whose next step waits for another actor; a parked submission is taken up again when that actor is back. */
 type Parked = 'verify' | 'admit' | 'propose' | 'recorded';
 
-const REPLAY_PAGE_BYTES = 256 * 1024;
+const VERIFIED_BATCH_MAX = 256;
 
 export class Door {
   readonly #parts: DoorParts;
   readonly #inbox: Inbox;
+  readonly #replay: Replay;
   /** Content → the submission that every later one with this content joins. From dedup until final or refused. */
   readonly #pending = new Map<string, Submission>();
   /** LSNs that are being worked on: what a replay of the log must leave alone. */
   readonly #inHand = new Set<number>();
   readonly #waiting = new Map<Waiter, Submission>();
+  /** What several verification batches of one turn let through goes on together. */
+  readonly #verified: Batch<Submission>;
   readonly #parked: Record<Parked, Submission[]> = { verify: [], admit: [], propose: [], recorded: [] };
   readonly #settling = new Map<number, number[]>();
   #accepting = true;
-  #replaying = false;
 
   constructor(parts: DoorParts) {
     this.#parts = parts;
     this.#inbox = new Inbox(parts.links['wal-writer'], () => parts.clock.now(), {
       logged: (batch) => this.#logged(batch),
       failed: (batch, error) => this.#unlogged(batch, error),
+    });
+    this.#verified = new Batch({ maxCount: VERIFIED_BATCH_MAX, flush: (batch) => this.#identify(batch) });
+    this.#replay = new Replay(parts.links['wal-writer'], parts.log, {
+      isInHand: (lsn) => this.#inHand.has(lsn),
+      take: (batch) => this.#logged(batch),
     });
     parts.links['wal-writer'].onUp(() => void this.replay());
     parts.links.dedup.onUp(() => this.#resume('admit'));
@@ -145,7 +154,11 @@ export class Door {
     try {
       verdicts = await this.#parts.pool.verify(chunk.flatMap(([, candidates]) => candidates.map(({ check }) => check)));
     } catch (error) {
-      this.#park('verify', chunk.map(([submission]) => submission), error);
+      this.#park(
+        'verify',
+        chunk.map(([submission]) => submission),
+        error,
+      );
       return;
     } finally {
       end();
@@ -178,7 +191,7 @@ export class Door {
         return;
       }
     }
-    this.#identify(valid);
+    for (const submission of valid) this.#verified.add(submission);
   }
 
   // --- stage 4: dedup ---
@@ -188,6 +201,11 @@ export class Door {
     for (const submission of valid) {
       submission.content = contentOf(submission.prepared!);
       if (!this.#mayUseIdempotencyKey(submission)) continue;
+      const recent = this.#parts.recorded.recent(submission.content);
+      if (recent !== null) {
+        this.#answerRecorded(submission, recent);
+        continue;
+      }
       const earlier = this.#pending.get(submission.content);
       if (earlier !== undefined && earlier !== submission) {
         this.#join(submission, earlier);
@@ -222,7 +240,7 @@ export class Door {
   async #dedup(list: readonly Submission[]): Promise<void> {
     const end = this.#parts.metrics.stage('dedup');
     const contents = new Uint8Array(new ArrayBuffer(32 * list.length));
-    list.forEach((submission, index) => contents.set(keyBytes(submission.content), 32 * index));
+    for (const [index, { content }] of list.entries()) contents.set(keyBytes(content), 32 * index);
     try {
       const reply = await this.#parts.links.dedup.ask(
         'admit',
@@ -232,8 +250,8 @@ export class Door {
       const fresh: Submission[] = [];
       list.forEach((submission, index) => {
         const verdict = reply.verdicts[index];
-        if (verdict === ADMIT_FINAL) this.#replayRecorded(submission, reply.heights[index]!, reply.indexes[index]!);
-        else if (verdict === ADMIT_CONFLICT) this.#refuse(submission, { slug: 'content-conflict' });
+        if (verdict === 'final') this.#replayRecorded(submission, reply.heights[index]!, reply.indexes[index]!);
+        else if (verdict === 'conflict') this.#refuse(submission, { slug: 'content-conflict' });
         else fresh.push(submission);
       });
       if (fresh.length > 0) this.#judge(fresh);
@@ -245,13 +263,17 @@ export class Door {
   }
 
   #replayRecorded(submission: Submission, height: number, index: number): void {
-    this.#parts.metrics.dedupHits.inc();
     const answer = this.#parts.recorded.answer(submission.content, height, index);
     if (answer === null) {
       submission.recordedAt = { height, index };
       this.#parked.recorded.push(submission);
       return;
     }
+    this.#answerRecorded(submission, answer);
+  }
+
+  #answerRecorded(submission: Submission, answer: Answer): void {
+    this.#parts.metrics.dedupHits.inc();
     const replayed = { ...answer, headers: { ...answer.headers, 'idempotent-replayed': 'true' } };
     for (const waiter of submission.waiters) this.#settle(waiter, replayed);
     this.#done(submission, SettledReason.joined);
@@ -308,9 +330,12 @@ export class Door {
         this.#pending.get(bytesKey(block.digests, 32 * index)) ?? this.#pending.get(bytesKey(block.bodies, 32 * index));
       if (submission === undefined) continue;
       const answer = receipts.answer(index);
-      this.#parts.recorded.remember(submission.content, answer);
+      this.#parts.recorded.remember(submission.content, bytesKey(block.digests, 32 * index), answer);
       submission.waiters.forEach((waiter, place) => {
-        this.#settle(waiter, place === 0 ? answer : { ...answer, headers: { ...answer.headers, 'idempotent-replayed': 'true' } });
+        this.#settle(
+          waiter,
+          place === 0 ? answer : { ...answer, headers: { ...answer.headers, 'idempotent-replayed': 'true' } },
+        );
       });
       this.#parts.metrics.outcome(answer.status);
       // The consensus journal settled it in the batch that made it final.
@@ -361,7 +386,7 @@ export class Door {
     }
   }
 
-  #settle(waiter: Waiter, answer: Parameters<Waiter['settle']>[0]): void {
+  #settle(waiter: Waiter, answer: Answer): void {
     if (this.#waiting.delete(waiter)) waiter.settle(answer);
   }
 
@@ -422,43 +447,9 @@ export class Door {
     else for (const each of list) this.#replayRecorded(each, each.recordedAt!.height, each.recordedAt!.index);
   }
 
-  // --- replay ---
-
   /** Takes up every unsettled inbox entry of the log that nobody here works on. Safe to call at any time. */
-  async replay(): Promise<void> {
-    if (this.#replaying) return;
-    this.#replaying = true;
-    try {
-      let after = 0;
-      let until = Number.POSITIVE_INFINITY;
-      for (let more = true; more; ) {
-        const page = await this.#parts.links['wal-writer'].ask('unsettled', { after, maxBytes: REPLAY_PAGE_BYTES });
-        until = Math.min(until, page.until);
-        this.#replayPage(page, until);
-        more = page.next !== null && page.next < until;
-        after = page.next ?? after;
-      }
-    } catch (error) {
-      this.#parts.log.warn({ err: error }, 'replay of the log stopped; the next attempt takes up the rest');
-    } finally {
-      this.#replaying = false;
-    }
-  }
-
-  #replayPage(page: ReadRecords, until: number): void {
-    const batch: Submission[] = [];
-    let start = 0;
-    page.lsns.forEach((lsn, index) => {
-      const data = page.bytes.subarray(start, page.ends[index]!);
-      start = page.ends[index]!;
-      if (lsn >= until || this.#inHand.has(lsn)) return;
-      const { route, requestId, body } = decodeInbox(data);
-      const raw = new Uint8Array(body);
-      batch.push({ ...emptySubmission(route, raw, requestId, null), lsn });
-    });
-    if (batch.length === 0) return;
-    this.#parts.log.info({ count: batch.length }, 'unsettled submissions of the log taken up');
-    this.#logged(batch);
+  replay(): Promise<void> {
+    return this.#replay.run();
   }
 
   /** Takes nothing new; resolves when every waiting client has its answer. */
@@ -471,7 +462,8 @@ export class Door {
   /** The submission with this digest that is on its way, if any. */
   underway(digest: string): boolean {
     if (this.#pending.has(digest)) return true;
-    for (const { prepared } of this.#pending.values()) if (prepared && bytesKey(prepared.digest) === digest) return true;
+    for (const { prepared } of this.#pending.values())
+      if (prepared && bytesKey(prepared.digest) === digest) return true;
     return false;
   }
 
@@ -479,27 +471,4 @@ export class Door {
     const parked = Object.values(this.#parked).reduce((sum, list) => sum + list.length, 0);
     return { waiting: this.#waiting.size, pending: this.#pending.size, inHand: this.#inHand.size, parked };
   }
-}
-
-export function emptySubmission(
-  route: number,
-  raw: Uint8Array,
-  requestId: string,
-  idempotencyKey: string | null,
-): Submission {
-  return {
-    route,
-    raw,
-    requestId,
-    idempotencyKey,
-    waiters: [],
-    lsn: 0,
-    stage: 'logged',
-    prepared: null,
-    verifiedBy: null,
-    attestation: '',
-    content: '',
-    recordedAt: null,
-    toldDurable: false,
-  };
 }

@@ -1,7 +1,9 @@
 // Stage one: raw bodies of this turn become one append to the log. Called by the door; nothing has been parsed yet.
 // While two appends are under way the next batch fills: batches grow with load, and the disk is never idle.
-import type { Link } from '../../runtime/kernel/contract.js';
+
 import { encodeInbox } from '../../protocol/wal-record.js';
+import { packBytes } from '../../runtime/kernel/batch.js';
+import type { Link } from '../../runtime/kernel/contract.js';
 import type { WalWriterContract } from '../wal-writer/contract.js';
 import type { Submission } from './submission.js';
 
@@ -55,17 +57,11 @@ export class Inbox {
 
   async #append(batch: readonly Submission[]): Promise<void> {
     const receivedAtMs = this.#now();
-    const ends: number[] = [];
-    let sizeBytes = 0;
-    const records = batch.map(({ route, requestId, raw }) => {
-      const record = encodeInbox({ receivedAtMs, route, requestId, body: raw });
-      ends.push((sizeBytes += record.length));
-      return record;
-    });
-    const bytes = new Uint8Array(new ArrayBuffer(sizeBytes));
-    records.forEach((record, index) => bytes.set(record, ends[index]! - record.length));
+    const records = packBytes(
+      batch.map(({ route, requestId, raw }) => encodeInbox({ receivedAtMs, route, requestId, body: raw })),
+    );
     try {
-      const { firstLsn } = await this.#link.ask('appendInbox', { bytes, ends }, { transfer: [bytes.buffer] });
+      const { firstLsn } = await this.#link.ask('appendInbox', { records }, { transfer: [records] });
       batch.forEach((submission, index) => {
         submission.lsn = firstLsn + index;
       });

@@ -62,11 +62,17 @@ export function createMetrics(registry: Registry, depth: () => number) {
     request(method: string, route: string, status: number, seconds: number): void {
       const name = `${method} ${route}`;
       let timer = durationChildren.get(name);
-      if (timer === undefined) durationChildren.set(name, (timer = duration.labels(method, route)));
+      if (timer === undefined) {
+        timer = duration.labels(method, route);
+        durationChildren.set(name, timer);
+      }
       timer.observe(seconds);
       const counted = `${name} ${status}`;
       let counter = requestChildren.get(counted);
-      if (counter === undefined) requestChildren.set(counted, (counter = requests.labels(method, route, String(status))));
+      if (counter === undefined) {
+        counter = requests.labels(method, route, String(status));
+        requestChildren.set(counted, counter);
+      }
       counter.inc();
     },
   };

@@ -1,8 +1,10 @@
 // From bytes to what consensus takes: parse by route, the identity of the content, the packed columns of a proposal.
 // Called by the door. Pure.
-import type { TransferListItem } from '../../runtime/kernel/contract.js';
+
 import { type Prepared, prepareEnvelope, preparePcs } from '../../protocol/submission.js';
 import { InboxRoute } from '../../protocol/wal-record.js';
+import { packBytes } from '../../runtime/kernel/batch.js';
+import type { TransferListItem } from '../../runtime/kernel/contract.js';
 import type { ProposeBatch } from '../consensus/contract.js';
 import { bytesKey, type Submission } from './submission.js';
 
@@ -17,19 +19,15 @@ export function contentOf(prepared: Prepared): string {
 }
 
 export function packProposal(list: readonly Submission[]): { batch: ProposeBatch; transfer: TransferListItem[] } {
-  let sizeBytes = 0;
-  const ends = list.map(({ raw }) => (sizeBytes += raw.length));
-  const raws = new Uint8Array(new ArrayBuffer(sizeBytes));
+  const raws = packBytes(list.map(({ raw }) => raw));
   const digests = new Uint8Array(new ArrayBuffer(32 * list.length));
   const bodies = new Uint8Array(new ArrayBuffer(32 * list.length));
-  list.forEach(({ raw, prepared }, index) => {
-    raws.set(raw, ends[index]! - raw.length);
+  list.forEach(({ prepared }, index) => {
     digests.set(prepared!.digest, 32 * index);
     bodies.set(prepared!.body, 32 * index);
   });
   const batch: ProposeBatch = {
     raws,
-    ends,
     digests,
     bodies,
     lsns: list.map(({ lsn }) => lsn),
@@ -43,5 +41,5 @@ export function packProposal(list: readonly Submission[]): { batch: ProposeBatch
     publicKeys: list.map(({ verifiedBy }) => verifiedBy!.publicKey),
     attestations: list.map(({ attestation }) => attestation),
   };
-  return { batch, transfer: [raws.buffer, digests.buffer, bodies.buffer] };
+  return { batch, transfer: [raws, digests.buffer, bodies.buffer] };
 }

@@ -1,7 +1,7 @@
 // The GET calls of the client API: what is final, what is under way, who validates. Called by the server. Reads only.
 import type { FastifyRequest } from 'fastify';
-import { ledgerPageText } from '../../protocol/ledger/block.js';
 import type { Genesis } from '../../protocol/genesis.js';
+import { ledgerPageText } from '../../protocol/ledger/block.js';
 import { firstEpoch, validatorSetJson } from '../../protocol/validators.js';
 import type { LedgerReader } from '../ledger/reader.js';
 import type { Answers } from './answers.js';
@@ -44,7 +44,10 @@ export function createQueries(parts: QueryParts): Queries {
 
   function byDigest(digest: Buffer, requestId: string): Answer {
     const position = ledger.position(digest);
-    const final = position === undefined ? null : recorded.fromLedger(position.height, position.index);
+    const final =
+      position === undefined
+        ? recorded.recent(digest.toString('latin1'))
+        : recorded.fromLedger(position.height, position.index);
     if (final !== null) return { ...final, status: 200 };
     const hex = digest.toString('hex');
     if (door.underway(digest.toString('latin1'))) return answers.json(`{"state":"durable","digest":"${hex}"}`);
@@ -60,7 +63,10 @@ export function createQueries(parts: QueryParts): Queries {
     }
     const found = ledger.find(`${issuer}\0${id}`);
     if (found !== undefined) return byDigest(found.digest, request.id);
-    return answers.problem({ slug: 'unknown-submission', detail: `nothing final of ${issuer} with id ${id}` }, request.id);
+    return answers.problem(
+      { slug: 'unknown-submission', detail: `nothing final of ${issuer} with id ${id}` },
+      request.id,
+    );
   }
 
   function ledgerPage(request: FastifyRequest): Answer {

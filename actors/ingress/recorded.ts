@@ -24,8 +24,15 @@ export class Recorded {
     this.#cache = resized(this.#cache, max, ttlMs);
   }
 
-  remember(content: string, answer: Answer): void {
+  /** Under its content, and under its digest where that is another: a GET may come before the database has the block. */
+  remember(content: string, digest: string, answer: Answer): void {
     this.#cache.set(content, answer);
+    if (digest !== content && !this.#cache.has(digest)) this.#cache.set(digest, answer);
+  }
+
+  /** By content or by digest. */
+  recent(name: string): Answer | null {
+    return this.#cache.get(name) ?? null;
   }
 
   /** Null while the block is final but not readable yet. */

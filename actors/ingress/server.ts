@@ -8,12 +8,12 @@ import type { Clock } from '../../runtime/kernel/contract.js';
 import type { Answers, Refusal } from './answers.js';
 import type { Batches } from './batches.js';
 import { bodyReader } from './body.js';
-import { type Door, emptySubmission } from './door.js';
+import type { Door } from './door.js';
 import { parseIdempotencyKey } from './idempotency.js';
 import type { IngressMetrics } from './metrics.js';
 import type { Queries } from './queries.js';
 import type { IngressConfig } from './spec.js';
-import type { Answer } from './submission.js';
+import { type Answer, emptySubmission } from './submission.js';
 
 export interface ServerParts {
   readonly door: Door;
@@ -172,7 +172,9 @@ function answerClientError(error: Error & { code?: string }, socket: Socket, ans
   const answer = answers.problem({ slug, ...(detail === undefined ? {} : { detail }) }, randomUUID());
   const headers = { ...answer.headers, connection: 'close', 'content-length': String(Buffer.byteLength(answer.body)) };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
-  socket.end(`HTTP/1.1 ${answer.status} ${STATUS_TEXT[answer.status] ?? 'Error'}\r\n${lines.join('\r\n')}\r\n\r\n${answer.body}`);
+  socket.end(
+    `HTTP/1.1 ${answer.status} ${STATUS_TEXT[answer.status] ?? 'Error'}\r\n${lines.join('\r\n')}\r\n\r\n${answer.body}`,
+  );
 }
 
 const STATUS_TEXT: Readonly<Record<number, string>> = {

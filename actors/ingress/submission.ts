@@ -66,3 +66,27 @@ export function bytesKey(bytes: Uint8Array, start = 0): string {
 export function keyBytes(key: string): Buffer {
   return Buffer.from(key, 'latin1');
 }
+
+/** A submission as it comes in: bytes, and nothing known about them. */
+export function emptySubmission(
+  route: number,
+  raw: Uint8Array,
+  requestId: string,
+  idempotencyKey: string | null,
+): Submission {
+  return {
+    route,
+    raw,
+    requestId,
+    idempotencyKey,
+    waiters: [],
+    lsn: 0,
+    stage: 'logged',
+    prepared: null,
+    verifiedBy: null,
+    attestation: '',
+    content: '',
+    recordedAt: null,
+    toldDurable: false,
+  };
+}

@@ -57,7 +57,13 @@ export function indexKey(key: string): Buffer {
   return Buffer.from(key, 'latin1');
 }
 
-export function writeIndexValue(into: Buffer, at: number, digest: Uint8Array, body: Uint8Array, position: Position): void {
+export function writeIndexValue(
+  into: Buffer,
+  at: number,
+  digest: Uint8Array,
+  body: Uint8Array,
+  position: Position,
+): void {
   into.set(digest, at);
   into.set(body, at + 32);
   writePosition(into, at + 64, position);

@@ -146,7 +146,8 @@ function encode(source: FinalizedForStore): EncodedBlock {
 function put(tables: Tables, { source, block, index, digests }: EncodedBlock): void {
   tables.blocks.putSync(source.height, block);
   for (const { key, value } of index) tables.index.putSync(key, value);
-  for (const { key, value } of digests) tables.digests.putSync(key, value);
+  // Two issuers may submit one PCS: the first keeps the digest, the other is found by issuer and id.
+  for (const { key, value } of digests) tables.digests.putSync(key, value, { noOverwrite: true });
   if (source.registry !== null) tables.meta.putSync(META_REGISTRY, source.registry);
   tables.meta.putSync(META_HEAD, source.head);
 }

@@ -34,6 +34,6 @@ export const storePolicies: Policies<StoreContract> = {
     reject: { max: 1_000, reason: 'refusals after 202 are rare; a lost one only answers 404 instead of rejected' },
   },
   ask: {
-    apply: { max: 8, reason: 'past 8 blocks consensus waits: the overlay holds one block each' },
+    apply: { max: 2, reason: 'one transaction at a time, with every block that became final meanwhile' },
   },
 };

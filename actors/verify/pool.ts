@@ -3,6 +3,7 @@
 import { Piscina } from 'piscina';
 import { Histogram, type Registry } from 'prom-client';
 import type { Ed25519Backend } from '../../protocol/crypto/ed25519.js';
+import { packBytes } from '../../runtime/kernel/batch.js';
 import { packChecks, type SignatureCheck } from './checks.js';
 import type { AttestRequest, VerifyRequest, VerifyThreadData } from './task.js';
 
@@ -69,13 +70,11 @@ export class VerifyPool {
 
   /** The node's signature over each message. */
   async attest(messages: readonly Uint8Array[]): Promise<Uint8Array[]> {
-    const ends: number[] = [];
-    let sizeBytes = 0;
-    for (const message of messages) ends.push((sizeBytes += message.length));
-    const bytes = new Uint8Array(new ArrayBuffer(sizeBytes));
-    messages.forEach((message, index) => bytes.set(message, ends[index]! - message.length));
-    const request: AttestRequest = { bytes, ends };
-    const signatures: Uint8Array = await this.#pool.run(request, { name: 'attestBatch', transferList: [bytes.buffer] });
+    const request: AttestRequest = { messages: packBytes(messages) };
+    const signatures: Uint8Array = await this.#pool.run(request, {
+      name: 'attestBatch',
+      transferList: [request.messages],
+    });
     return messages.map((_, index) => signatures.subarray(64 * index, 64 * (index + 1)));
   }
 

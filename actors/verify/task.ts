@@ -4,6 +4,7 @@ import { Piscina } from 'piscina';
 import { type Ed25519Backend, loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { sha256 } from '../../protocol/crypto/hash.js';
 import { equalConstantTime, hmacSha256 } from '../../protocol/crypto/hmac.js';
+import { unpackBytes } from '../../runtime/kernel/batch.js';
 import { CHECK_ED25519, CHECK_HMAC_DIGEST, type SignatureCheck, unpackChecks } from './checks.js';
 
 export interface VerifyRequest {
@@ -13,9 +14,8 @@ export interface VerifyRequest {
 }
 
 export interface AttestRequest {
-  /** Messages end to end, cut by `ends`. */
-  readonly bytes: Uint8Array;
-  readonly ends: readonly number[];
+  /** Packed (runtime/kernel/batch). */
+  readonly messages: ArrayBuffer;
 }
 
 export interface VerifyThreadData {
@@ -43,13 +43,10 @@ function holds({ operation, key, signature, message }: SignatureCheck): boolean 
 }
 
 /** The node's signatures over attestations, 64 bytes each, end to end. */
-export function attestBatch({ bytes, ends }: AttestRequest): Uint8Array {
-  const signatures = new Uint8Array(64 * ends.length);
-  let start = 0;
-  ends.forEach((end, index) => {
-    signatures.set(ed25519.sign(bytes.subarray(start, end), secretKey), 64 * index);
-    start = end;
-  });
+export function attestBatch({ messages }: AttestRequest): Uint8Array {
+  const list = unpackBytes(messages);
+  const signatures = new Uint8Array(64 * list.length);
+  for (const [index, message] of list.entries()) signatures.set(ed25519.sign(message, secretKey), 64 * index);
   return signatures;
 }
 

@@ -9,18 +9,20 @@ import {
   encodeSettled,
   initSignBytes,
   type LogRecord,
+  type PlacedRecord,
   RecordType,
   recordTypeName,
   SettledReason,
 } from '../../protocol/wal-record.js';
 import { EXIT } from '../../runtime/exit-codes.js';
+import { packBytes, unpackBytes } from '../../runtime/kernel/batch.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
-import { type LogCondition, type PackedRecords, type ReadRecords, type WalWriterContract, walWriterPolicies } from './contract.js';
+import { type LogCondition, type ReadRecords, type WalWriterContract, walWriterPolicies } from './contract.js';
 import { LogFailure, LogRefused } from './errors.js';
 import { type Log, openLog } from './log.js';
-import type { LogVerdict } from './recovery.js';
 import { createMetrics, type WalWriterMetrics } from './metrics.js';
+import type { LogVerdict } from './recovery.js';
 import type { WalWriterConfig } from './spec.js';
 
 /** Inbox bytes in one batch (DECISIONS 12): votes behind a full batch wait for 256 KiB of disk, not for megabytes. */
@@ -103,23 +105,27 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
   },
 
   ask: {
-    appendInbox: (state, packed) =>
+    appendInbox: (state, { records: packed }) =>
       new Promise((resolve, reject) => {
-        const records = unpack(packed, () => RecordType.inbox);
-        state.inbox.push({ records, sizeBytes: packed.bytes.length, settles: [], resolve, reject });
+        const records = unpackBytes(packed).map((data): LogRecord => ({ type: RecordType.inbox, data }));
+        state.inbox.push({ records, sizeBytes: packed.byteLength, settles: [], resolve, reject });
         schedule(state);
       }),
-    appendJournal: (state, { types, settles, ...packed }) =>
+    appendJournal: (state, { records: packed, types, settles }) =>
       new Promise((resolve, reject) => {
-        const records = unpack(packed, (index) => types[index]!);
-        state.journal.push({ records, sizeBytes: packed.bytes.length, settles, resolve, reject });
+        const records = unpackBytes(packed).map((data, index): LogRecord => ({ type: types[index]!, data }));
+        state.journal.push({ records, sizeBytes: packed.byteLength, settles, resolve, reject });
         schedule(state);
       }),
-    read: (state, { from, types, maxBytes }) => {
-      const page = state.log.records({ from, types, maxBytes });
-      return pack(page.records, page.next);
+    read: ({ log, context }, { from, types, maxBytes }) => {
+      const page = log.records({ from, types, maxBytes });
+      const reply = pack(page.records, page.next);
+      return context.transferring(reply, [reply.records]);
     },
-    unsettled: (state, { after, maxBytes }) => unsettledPage(state, after, maxBytes),
+    unsettled: (state, { after, maxBytes }) => {
+      const reply = unsettledPage(state, after, maxBytes);
+      return state.context.transferring(reply, [reply.records]);
+    },
     condition: (state) => state.condition,
   },
 
@@ -174,7 +180,10 @@ async function judge(
 
 function reportOf(condition: LogCondition) {
   if (condition.quarantine === null) return { ok: true, detail: condition.detail };
-  return { ok: false, detail: `quarantined: ${condition.quarantine}; run "quorate wal verify", then "quorate wal repair"` };
+  return {
+    ok: false,
+    detail: `quarantined: ${condition.quarantine}; run "quorate wal verify", then "quorate wal repair"`,
+  };
 }
 
 function schedule(state: State): void {
@@ -201,7 +210,10 @@ function flush(state: State): void {
   for (const append of appends) {
     if (append.settles.length === 0) continue;
     for (const lsn of append.settles) state.unsettled.delete(lsn);
-    records.push({ type: RecordType.settled, data: encodeSettled({ reason: SettledReason.final, lsns: append.settles }) });
+    records.push({
+      type: RecordType.settled,
+      data: encodeSettled({ reason: SettledReason.final, lsns: append.settles }),
+    });
   }
   for (const [reason, lsns] of state.settled) {
     if (lsns.length > 0) records.push({ type: RecordType.settled, data: encodeSettled({ reason, lsns }) });
@@ -265,7 +277,7 @@ function unsettledPage(state: State, after: number, maxBytes: number): ReadRecor
     wanted.push(lsn);
   }
   const found = state.log.fetch(wanted);
-  const records: { lsn: number; type: number; data: Uint8Array }[] = [];
+  const records: PlacedRecord[] = [];
   let sizeBytes = 0;
   for (const lsn of wanted) {
     const record = found.get(lsn);
@@ -280,26 +292,11 @@ function unsettledPage(state: State, after: number, maxBytes: number): ReadRecor
   return { ...pack(records, more ? (records.at(-1)?.lsn ?? after) : null), until: state.log.nextLsn };
 }
 
-function unpack(packed: PackedRecords, typeOf: (index: number) => number): LogRecord[] {
-  const records: LogRecord[] = [];
-  let start = 0;
-  packed.ends.forEach((end, index) => {
-    records.push({ type: typeOf(index), data: packed.bytes.subarray(start, end) });
-    start = end;
-  });
-  return records;
-}
-
-function pack(records: readonly { lsn: number; type: number; data: Uint8Array }[], next: number | null): ReadRecords {
-  let sizeBytes = 0;
-  for (const record of records) sizeBytes += record.data.length;
-  const bytes = new Uint8Array(sizeBytes);
-  const ends: number[] = [];
-  let at = 0;
-  for (const record of records) {
-    bytes.set(record.data, at);
-    at += record.data.length;
-    ends.push(at);
-  }
-  return { bytes, ends, lsns: records.map(({ lsn }) => lsn), types: records.map(({ type }) => type), next };
+function pack(records: readonly PlacedRecord[], next: number | null): ReadRecords {
+  return {
+    records: packBytes(records.map(({ data }) => data)),
+    lsns: records.map(({ lsn }) => lsn),
+    types: records.map(({ type }) => type),
+    next,
+  };
 }

@@ -1,15 +1,10 @@
 // Messages of the wal-writer: the one thread that appends to the log. Senders: ingress (inbox), consensus (journal).
-// Bytes travel packed: records end to end in one transferred buffer, cut by `ends` (end offset of each record).
+// Records travel packed (runtime/kernel/batch): all of a message in one transferred buffer.
 // Nothing here may be acted upon by a sender before the reply: the reply is the promise that it is on disk.
 import type { Policies } from '../../runtime/kernel/contract.js';
 
-/** Records end to end; record i is bytes[ends[i−1] … ends[i]). */
-export interface PackedRecords {
-  readonly bytes: Uint8Array;
-  readonly ends: readonly number[];
-}
-
-export interface ReadRecords extends PackedRecords {
+export interface ReadRecords {
+  readonly records: ArrayBuffer;
   readonly lsns: readonly number[];
   readonly types: readonly number[];
   /** LSN to ask for next, or null at the end of the log. */
@@ -31,10 +26,14 @@ export type WalWriterContract = {
   };
   ask: {
     /** Inbox records (encoded); the reply comes after their fdatasync. */
-    appendInbox: { request: PackedRecords; reply: { readonly firstLsn: number } };
+    appendInbox: { request: { readonly records: ArrayBuffer }; reply: { readonly firstLsn: number } };
     /** Consensus records: go first in the batch that they join. */
     appendJournal: {
-      request: PackedRecords & { readonly types: readonly number[]; readonly settles: readonly number[] };
+      request: {
+        readonly records: ArrayBuffer;
+        readonly types: readonly number[];
+        readonly settles: readonly number[];
+      };
       reply: { readonly firstLsn: number };
     };
     /** Streams the log, for replay. */

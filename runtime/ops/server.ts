@@ -1,10 +1,10 @@
 // The ops server on the main thread: metrics, health, and the admin calls behind the bearer token of the data directory.
 // Called by operators, probes and the CLI. It carries no submission, and shows no secret.
-import { timingSafeEqual } from 'node:crypto';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { problem, type ProblemSlug } from '../../observability/problems.js';
-import { ActorError } from '../kernel/wire-error.js';
+import { type ProblemSlug, problem } from '../../observability/problems.js';
+import { equalConstantTime } from '../../protocol/crypto/hmac.js';
 import type { ActorStatus } from '../kernel/supervisor-types.js';
+import { ActorError } from '../kernel/wire-error.js';
 import { failing, type HealthSources, readiness } from './health.js';
 import type { Metrics } from './metrics.js';
 
@@ -91,5 +91,5 @@ function sendProblem(reply: FastifyReply, request: FastifyRequest, slug: Problem
 function authorised(header: string | undefined, token: string): boolean {
   const given = Buffer.from(header?.startsWith('Bearer ') ? header.slice('Bearer '.length) : '');
   const wanted = Buffer.from(token);
-  return given.length === wanted.length && timingSafeEqual(given, wanted);
+  return equalConstantTime(given, wanted);
 }

@@ -94,7 +94,8 @@ export class LocalNode {
   async ready(): Promise<Endpoints> {
     const path = join(this.dataDir, 'run', 'endpoints.json');
     for (let waitedMs = 0; waitedMs < READY_LIMIT_MS; waitedMs += POLL_MS) {
-      if (this.#exit !== null) throw new Error(`the node ended before it was ready (${JSON.stringify(this.#exit)}):\n${this.output}`);
+      if (this.#exit !== null)
+        throw new Error(`the node ended before it was ready (${JSON.stringify(this.#exit)}):\n${this.output}`);
       if (existsSync(path)) return this.endpoints;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
