@@ -115,6 +115,7 @@ class Running {
   readonly #ops: FastifyInstance;
   readonly #state: StateFile;
   readonly #reloader: Reloader;
+  readonly #apiListens: Promise<void>;
   #draining = false;
   #ending = false;
 
@@ -159,10 +160,14 @@ class Running {
       actors: this.#supervisor,
       reload: () => this.#reloader.reload(),
     });
-    this.#supervisor.on('event', (happened) => {
-      if (happened.kind !== 'report') return;
-      if (happened.name === 'listening') node.apiPort = Number(happened.value.data?.port ?? 0);
-      else if (happened.name === 'consensus') this.#state.chainMoved(happened.value);
+    this.#apiListens = new Promise((resolve) => {
+      this.#supervisor.on('event', (happened) => {
+        if (happened.kind !== 'report') return;
+        if (happened.name === 'consensus') this.#state.chainMoved(happened.value);
+        if (happened.name !== 'listening') return;
+        node.apiPort = Number(happened.value.data?.port ?? 0);
+        resolve();
+      });
     });
   }
 
@@ -191,6 +196,9 @@ class Running {
     }
     if (this.#draining) return;
     initialised(this.#inForce.node.places.data);
+    // The report of the port and the end of its actor's start take different ways here.
+    await this.#apiListens;
+    if (this.#draining) return;
     this.#announce();
     this.#state.keepCurrent();
   }
