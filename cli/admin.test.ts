@@ -116,6 +116,13 @@ test('actors restart, reset, kill: one POST with the token', async (t) => {
   t.is((await run(['actors', 'restart', '--data-dir', directory])).code, 64);
 });
 
+test('QUORATE_TOKEN and --ops reach a node that shares no directory with this user', async (t) => {
+  const { node } = await setUp(t, healthy);
+  const argv = ['actors', 'list', '--data-dir', '/no/such', '--ops', `${node.url}/`];
+  t.is((await run(argv, { env: { QUORATE_TOKEN: 'given' } })).code, 0);
+  t.is(node.heard[0]!.headers.authorization, 'Bearer given');
+});
+
 test('a refused token: exit 77, and the token is shown nowhere', async (t) => {
   const { directory } = await setUp(t, () => ({ status: 401, body: { title: 'Not the token' } }));
   const { code, err, out } = await run(['actors', 'list', '--data-dir', directory, '--json']);

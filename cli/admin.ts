@@ -14,7 +14,7 @@ export interface Admin {
 /** @throws CliError when the data directory names no node or its token is not readable. */
 export function adminOf(terminal: Terminal, directory: string, ops: string | undefined): Admin {
   const base = opsUrl(ops, directory);
-  const token = adminToken(directory);
+  const token = adminToken(directory, terminal);
   return { call: (path, options) => call(terminal, `${base}${path}`, { ...options, token }) };
 }
 

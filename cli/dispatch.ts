@@ -150,8 +150,18 @@ function overview(terminal: Terminal): string {
     ...lists,
     section(paint, 'Exit codes', `${exitCodeTable().replace(/^/gm, '  ')}\n`),
     '    1  verify only: the receipt does not hold\n    2  verify only: a file cannot be read, or is not JSON\n',
-    `\nEnvironment: QUORATE_DATA_DIR names the data directory, NO_COLOR turns colours off.\n`,
+    section(paint, 'Environment', table(ENVIRONMENT, '  ')),
   ].join('');
 }
+
+/** Flags win over them. */
+const ENVIRONMENT = [
+  ['QUORATE_DATA_DIR', 'data directory, instead of ./data'],
+  ['QUORATE_KEYS_DIR', 'where the keys of the node lie, instead of keys/ in the data directory'],
+  ['QUORATE_API', 'client API, for submit, receipt and status'],
+  ['QUORATE_KEY', 'client key file, for submit'],
+  ['QUORATE_TOKEN', 'admin token, instead of run/admin.token in the data directory'],
+  ['NO_COLOR', 'any value turns colours off'],
+] as const;
 
 const WIDEST = Math.max(...commands.map((command) => command.name.length));

@@ -20,9 +20,11 @@ export function dataDirectory(flag: string | undefined, terminal: Terminal): str
   return flag ?? nonEmpty(terminal.env.QUORATE_DATA_DIR) ?? './data';
 }
 
-/** @returns the client API's base URL without a slash at the end. @throws CliError */
-export function apiUrl(flag: string | undefined, directory: string): string {
-  return flag === undefined ? readEndpoints(directory).api : checkedUrl('--api', flag);
+/** @returns the client API's base URL without a slash at the end: flag, QUORATE_API, data directory. @throws CliError */
+export function apiUrl(flag: string | undefined, directory: string, terminal: Terminal): string {
+  if (flag !== undefined) return checkedUrl('--api', flag);
+  const named = nonEmpty(terminal.env.QUORATE_API);
+  return named === undefined ? readEndpoints(directory).api : checkedUrl('QUORATE_API', named);
 }
 
 /** @returns the ops server's base URL. @throws CliError */
@@ -60,8 +62,10 @@ export function readEndpoints(directory: string): Endpoints {
   };
 }
 
-/** @throws CliError: 69 when no node has written one, 77 when this user may not read it. */
-export function adminToken(directory: string): string {
+/** QUORATE_TOKEN, else the file. @throws CliError: 69 when no node has written one, 77 when this user may not read it. */
+export function adminToken(directory: string, terminal: Terminal): string {
+  const named = nonEmpty(terminal.env.QUORATE_TOKEN);
+  if (named !== undefined) return named;
   const path = join(directory, 'run', 'admin.token');
   const bytes = readOptional(path);
   if (bytes === null) {
@@ -128,6 +132,6 @@ function checkedUrl(where: string, text: string): string {
   return text.replace(/\/+$/, '');
 }
 
-function nonEmpty(text: string | undefined): string | undefined {
+export function nonEmpty(text: string | undefined): string | undefined {
   return text === undefined || text === '' ? undefined : text;
 }

@@ -10,7 +10,7 @@ import { IDENTIFIER } from '../protocol/envelope.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { commonOptions, usageError } from './args.js';
 import { type Command, defineCommand } from './command.js';
-import { dataDirectory, readRequired } from './endpoint.js';
+import { dataDirectory, nonEmpty, readRequired } from './endpoint.js';
 import { CliError, printJson, type Terminal, table } from './output.js';
 
 const options = {
@@ -141,10 +141,7 @@ function clientLines(issuer: string, publicKey: string): string {
 }
 
 export function keysDirectory(keys: string | undefined, data: string | undefined, terminal: Terminal): string {
-  const fromEnvironment = terminal.env.QUORATE_KEYS_DIR;
-  if (keys !== undefined) return keys;
-  if (fromEnvironment !== undefined && fromEnvironment !== '') return fromEnvironment;
-  return join(dataDirectory(data, terminal), 'keys');
+  return keys ?? nonEmpty(terminal.env.QUORATE_KEYS_DIR) ?? join(dataDirectory(data, terminal), 'keys');
 }
 
 function places(keysDir: string, env: Record<string, string | undefined>): Parameters<typeof findNodeKey>[0] {

@@ -42,7 +42,7 @@ most, and each of them verifies. With --json the receipt itself goes to stdout.`
       throw usageError('receipt', `DIGEST is "${positionals[0]}", allowed are 64 hex digits.`);
     }
     const waitMs = values.wait === undefined ? 0 : 1000 * wholeNumber('receipt', 'wait', values.wait, 0, 3600);
-    const api = apiUrl(values.api, dataDirectory(values['data-dir'], terminal));
+    const api = apiUrl(values.api, dataDirectory(values['data-dir'], terminal), terminal);
     const answer = await ask(digest, api, waitMs, terminal);
     if (answer.state === 'durable') {
       if (values.json) printJson(terminal, answer);
@@ -83,7 +83,7 @@ export function receiptRows(receipt: JsonObject): string[][] {
     ['outcome', receipt.outcome],
     ['height', receipt.height],
     ['index', receipt.index],
-    ['block time', typeof block.timestamp === 'number' ? new Date(block.timestamp).toISOString() : undefined],
+    ['block time', block.timestamp],
     ['signed by', signers === undefined ? undefined : `${signers} ${signers === 1 ? 'validator' : 'validators'}`],
   ];
   return rows.flatMap(([name, value]) =>

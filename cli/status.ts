@@ -41,7 +41,7 @@ run. A node that is not ready answers submissions with 503 and says which check 
   ],
   async run({ values }, terminal) {
     const directory = dataDirectory(values['data-dir'], terminal);
-    const api = apiUrl(values.api, directory);
+    const api = apiUrl(values.api, directory, terminal);
     const ops = opsUrl(values.ops, directory);
     const [node, readiness] = await Promise.all([call(terminal, `${api}/v1/status`), readReadiness(terminal, ops)]);
     const actors = await visibleActors(terminal, directory, ops);

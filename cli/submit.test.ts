@@ -51,12 +51,15 @@ test('the payload comes from the argument, a file or stdin; --envelope-out keeps
   t.is((await run(['submit', '--data', `@${file}`, '--data-dir', directory, '--envelope-out', envelope])).code, 0);
   t.is((await run(['submit', '--data', '-', '--data-dir', directory], { stdin: '{"text":"from stdin"}' })).code, 0);
   t.is((await run(['submit', ...DATA, '--kind', 'order'], { env: { QUORATE_DATA_DIR: directory } })).code, 0);
+  const env = { QUORATE_API: node.url, QUORATE_KEY: join(directory, 'keys', 'dev-client.json') };
+  t.is((await run(['submit', ...DATA, '--kind', 'away', '--data-dir', '/no/such'], { env })).code, 0);
   t.deepEqual(
     node.heard.map(({ body }) => [JSON.parse(body.toString()).kind, JSON.parse(body.toString()).payload.text]),
     [
       ['note', 'from a file'],
       ['note', 'from stdin'],
       ['order', 'hi'],
+      ['away', 'hi'],
     ],
   );
   t.deepEqual(readFileSync(envelope), node.heard[0]!.body);

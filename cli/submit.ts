@@ -11,6 +11,7 @@ import {
   signSubmission,
 } from '../client/sign.js';
 import { NodeUnavailable, type Pause, SubmissionRefused, type Submitted, submit } from '../client/submit.js';
+import { DEV_CLIENT_FILE } from '../config/chain-files.js';
 import { loadEd25519 } from '../protocol/crypto/ed25519.js';
 import { parseTime } from '../protocol/envelope.js';
 import type { JsonObject } from '../protocol/json.js';
@@ -18,7 +19,7 @@ import { ShapeError } from '../protocol/kinds/kind.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { commonOptions, usageError, wholeNumber } from './args.js';
 import { defineCommand } from './command.js';
-import { apiUrl, dataDirectory, parseJson, parseObject, readOptional, readRequired } from './endpoint.js';
+import { apiUrl, dataDirectory, nonEmpty, parseJson, parseObject, readOptional, readRequired } from './endpoint.js';
 import { refused } from './http.js';
 import { CliError, painter, printJson, type Terminal, table } from './output.js';
 import { receiptRows } from './receipt.js';
@@ -72,8 +73,8 @@ With --json the receipt itself, or {"error":…}, goes to stdout; what happens o
     const waitS = values.wait === undefined ? DEFAULT_WAIT_S : wholeNumber('submit', 'wait', values.wait, 0, 3600);
     const payload = await readPayload(values.data, terminal);
     const issuedAtMs = values['issued-at'] === undefined ? terminal.nowMs() : readTime(values['issued-at']);
-    const api = apiUrl(values.api, directory);
-    const key = readClientKey(values.key ?? join(directory, 'keys', 'dev-client.json'));
+    const api = apiUrl(values.api, directory, terminal);
+    const key = readClientKey(keyFile(values.key, directory, terminal));
     const draft = { kind: values.kind ?? 'note', id: values.id ?? randomUUID(), issuedAtMs, payload };
     const signed = await sign(key, draft);
     const envelopeFile = values['envelope-out'];
@@ -97,6 +98,10 @@ function readTime(text: string): number {
     throw usageError('submit', `--issued-at is "${text}", allowed is a UTC time such as 2026-11-20T12:00:00.000Z.`);
   }
   return timeMs;
+}
+
+function keyFile(flag: string | undefined, directory: string, terminal: Terminal): string {
+  return flag ?? nonEmpty(terminal.env.QUORATE_KEY) ?? join(directory, 'keys', DEV_CLIENT_FILE);
 }
 
 function readClientKey(path: string): ClientKey {

@@ -237,7 +237,7 @@ function printInspection(log: LogInspection, terminal: Terminal): void {
     ['used', `${log.usedBytes} bytes`],
     ...fileRow('set aside', [...log.torn, ...log.suspect]),
     ...fileRow('not read', log.unread),
-    ...fileRow('leftover', log.temporary),
+    ...fileRow('temporary', log.temporary),
   ];
   const head = ['segment', 'epoch', 'positions', 'batches', 'used', 'size'].map((name) => paint('dim', name));
   const rows = log.segments.map((segment) => [

@@ -115,7 +115,8 @@ class Running {
   readonly #ops: FastifyInstance;
   readonly #state: StateFile;
   readonly #reloader: Reloader;
-  readonly #apiListens: Promise<void>;
+  /** Where the client API listens; the report may come after the actor counts as up. */
+  readonly #apiListens: Promise<Pick<AddressInfo, 'address' | 'port'>>;
   #draining = false;
   #ending = false;
 
@@ -165,8 +166,9 @@ class Running {
         if (happened.kind !== 'report') return;
         if (happened.name === 'consensus') this.#state.chainMoved(happened.value);
         if (happened.name !== 'listening') return;
-        node.apiPort = Number(happened.value.data?.port ?? 0);
-        resolve();
+        const { host, port } = happened.value.data ?? {};
+        node.apiPort = Number(port);
+        resolve({ address: String(host), port: node.apiPort });
       });
     });
   }
@@ -185,7 +187,7 @@ class Running {
     } catch (error) {
       return this.#fatal(EXIT.config.code, (error as Error).message);
     }
-    // Before the actors: a taken port is found at once, and probes are answered while the log is replayed.
+    // Before the actors start: a taken port is found at once, and probes are answered while the log is replayed.
     if (!(await this.#listen())) return;
     try {
       await this.#supervisor.start();
@@ -196,10 +198,7 @@ class Running {
     }
     if (this.#draining) return;
     initialised(this.#inForce.node.places.data);
-    // The report of the port and the end of its actor's start take different ways here.
-    await this.#apiListens;
-    if (this.#draining) return;
-    this.#announce();
+    await this.#announce();
     this.#state.keepCurrent();
   }
 
@@ -216,12 +215,11 @@ class Running {
     }
   }
 
-  #announce(): void {
+  async #announce(): Promise<void> {
     const { node, loaded } = this.#inForce;
     const ops = url(this.#ops.server.address() as AddressInfo);
-    const listening = this.#supervisor.reports().get('ingress')?.get('listening')?.data;
-    const host = String(listening?.host ?? parseListen(node.settings.listen)!.host);
-    const api = url({ address: host, port: node.apiPort });
+    const api = url(await this.#apiListens);
+    if (this.#draining) return;
     const { nodeId, publicKey } = node.identity;
     writeEndpoints(node.places.run, { api, ops, peer: null, nodeId, publicKey });
     const startupMs = Date.now() - STARTED_AT_MS;

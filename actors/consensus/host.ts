@@ -122,13 +122,26 @@ export class Host {
     const held = { effects: output.effects, durable: output.records.length === 0 };
     this.#held.push(held);
     if (held.durable) return;
-    void this.#append(output).then(() => {
-      held.durable = true;
-      this.#release();
-    });
+    this.#append(output).then(
+      () => {
+        held.durable = true;
+        this.#release();
+      },
+      (error: Error) => this.#lost(error),
+    );
   }
 
-  /** Rejects only when the log is gone; then this incarnation goes too, and the next one replays. */
+  /**
+   * The records may be on disk or not, so nothing that rests on them may go out: this incarnation only waits for its end.
+   * When the log is gone the supervisor brings it; anything else it must be told by dying.
+   */
+  #lost(error: Error): void {
+    this.stop();
+    this.#parts.log.warn({ err: error }, 'the journal could not be written; consensus stands still');
+    const code = (error as { code?: string }).code;
+    if (code !== 'peer_down' && code !== 'outcome_unknown') throw error;
+  }
+
   async #append({ records, effects }: Output): Promise<void> {
     const packed = packBytes(records.map((record) => this.#encode(record)));
     const types = records.map(({ type }) => (type === 'block' ? RecordType.block : RecordType.journal));

@@ -4,7 +4,7 @@
 import { maySign } from './ballot.js';
 import { chainTo } from './chain.js';
 import { leaderOf } from './context.js';
-import { type State, viewState, voteOf } from './state.js';
+import { type State, voteOf } from './state.js';
 import { type Delays, delays } from './timers.js';
 import type { Turn } from './turn.js';
 import { NOTARIZE, NULLIFY } from './vote.js';
@@ -36,7 +36,7 @@ export function currentDelays(turn: Turn): Delays {
  * pending: submissions beyond those in the unfinalized chain; the first one counts, later ones never move it.
  * content: an unfinalized block with entries. One Δ is left for its finalize votes before an empty block is due.
  * Empty blocks alone are no reason, or each would call for the next.
- * engaged: a proposal or a notarize vote of this view was seen.
+ * engaged: a proposal or a notarize vote of this view was seen, or this node joined others in giving it up.
  */
 export function refreshActivity(turn: Turn): void {
   const { state } = turn;
@@ -45,13 +45,15 @@ export function refreshActivity(turn: Turn): void {
   else state.pendingSinceMs ??= turn.now;
   if (!content) state.contentSinceMs = null;
   else state.contentSinceMs ??= state.enteredAtMs + currentDelays(turn).deltaMs;
-  if (state.engagedSinceMs === null && engaged(state)) state.engagedSinceMs = turn.now;
+  if (state.engagedSinceMs === null && engaged(turn)) state.engagedSinceMs = turn.now;
 }
 
-function engaged(state: State): boolean {
+function engaged({ state, context }: Turn): boolean {
   const entry = state.views.get(state.view);
   if (entry === undefined) return false;
-  return entry.proposal !== null || entry.votes[NOTARIZE - 1]!.some((vote) => vote !== undefined);
+  if (entry.proposal !== null || entry.votes[NOTARIZE - 1]!.some((vote) => vote !== undefined)) return true;
+  if (context.self === null || voteOf(entry, NULLIFY, context.self) === undefined) return false;
+  return entry.votes[NULLIFY - 1]!.some((vote) => vote !== undefined && vote.signer !== context.self);
 }
 
 /** From when the current view's time runs, or null while it is idle. */
@@ -76,9 +78,9 @@ export function giveUpAtMs(turn: Turn): number | null {
   if (n === 1 || since === null) return null;
   const leader = leaderOf(context, state.view);
   if (leader !== context.self && state.view - state.heardInView[leader]! >= n) return since;
-  const entry = viewState(state, state.view);
+  const entry = state.views.get(state.view);
   const seen =
-    entry.proposal !== null || (context.self !== null && voteOf(entry, NOTARIZE, context.self) !== undefined);
+    entry?.proposal != null || (context.self !== null && voteOf(entry, NOTARIZE, context.self) !== undefined);
   const { leaderMs, leaveMs } = currentDelays(turn);
   return since + (seen ? leaveMs : leaderMs);
 }

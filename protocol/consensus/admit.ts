@@ -7,7 +7,7 @@ import { castVote } from './ballot.js';
 import { ballotFault, type Certificate, certificateFault, HASH_HEX, verifySignature } from './certificate.js';
 import { disownVote, refuteTip } from './certify.js';
 import { leaderOf } from './context.js';
-import type { BlockRef, Proposal, Vote } from './message.js';
+import { type BlockRef, JUSTIFICATION_MAX, type Proposal, type Vote } from './message.js';
 import { certificateOf, certificatesHeld, viewState, voteOf } from './state.js';
 import type { Turn } from './turn.js';
 import { FINALIZE, NOTARIZE, NULLIFY } from './vote.js';
@@ -28,7 +28,8 @@ export function admitVote(turn: Turn, from: number | null, vote: Vote): void {
 
 /**
  * Who repeats Nullify for a view that we have left, or sit in without a reason to leave it, lacks certificates that we
- * hold. The answer goes to that peer alone. (The smallest form of R10.)
+ * hold. The answer goes to that peer alone. (The smallest form of R10. Votes are never answered with votes: two idle
+ * nodes would go on for ever.)
  */
 function helpStuck(turn: Turn, from: number, view: number): void {
   const { state, context } = turn;
@@ -59,26 +60,33 @@ export function admitCertificate(turn: Turn, certificate: Certificate): void {
   else turn.certificates.push(certificate);
 }
 
+/** Whether a proposal is worth a look: well formed, above the finalized view, and signed by its view's leader. */
+export function proposalIsSigned(turn: Turn, { block, signature, justification }: Proposal): boolean {
+  const { state, context } = turn;
+  if (justification.length > JUSTIFICATION_MAX || !wellFormed(block) || block.view <= state.finalized.view)
+    return false;
+  const leader = leaderOf(context, block.view);
+  const known = voteOf(state.views.get(block.view), NOTARIZE, leader);
+  if (known?.hash === block.hash) return true;
+  return verifySignature(context, leader, signature, NOTARIZE, block.view, block.hash);
+}
+
 /**
- * The proposal itself, after the certificates in it were taken in. One block a view is kept; the leader's signature
+ * A signed proposal, after the certificates in it were taken in. One block a view is kept; the leader's signature
  * counts as its vote, so that a second block becomes evidence there.
  */
 export function admitProposal(turn: Turn, from: number | null, proposal: Proposal): void {
   const { state, context } = turn;
   const { block, signature } = proposal;
-  if (!wellFormed(block) || block.view <= state.finalized.view || block.view > state.view + 1) return;
+  if (block.view <= state.finalized.view || block.view > state.view + 1) return;
   const leader = leaderOf(context, block.view);
   const known = voteOf(state.views.get(block.view), NOTARIZE, leader);
-  if (known?.hash !== block.hash) {
-    if (!verifySignature(context, leader, signature, NOTARIZE, block.view, block.hash)) return;
-    if (leader === context.self) {
-      disownVote(turn, block.view);
-      return;
-    }
-    castVote(turn, { kind: NOTARIZE, view: block.view, hash: block.hash, signer: leader, signature });
-    if (known !== undefined) return;
+  if (leader === context.self) {
+    if (known?.hash !== block.hash) disownVote(turn, block.view);
+    return;
   }
-  if (leader === context.self) return;
+  castVote(turn, { kind: NOTARIZE, view: block.view, hash: block.hash, signer: leader, signature });
+  if (known !== undefined && known.hash !== block.hash) return;
   const entry = viewState(state, block.view);
   entry.proposal ??= proposal;
   entry.proposalFrom ??= from;

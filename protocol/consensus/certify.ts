@@ -7,8 +7,8 @@ import { chainTo } from './chain.js';
 import { evidenceOf } from './evidence.js';
 import type { Vote } from './message.js';
 import { certificateOf, type State, type ViewState, viewState, voteOf } from './state.js';
-import { accuse, broadcast, halt, type Turn, wantKey } from './turn.js';
-import { FINALIZE, NOTARIZE, NULLIFY, type VoteKind } from './vote.js';
+import { accuse, broadcast, halt, type Turn } from './turn.js';
+import { FINALIZE, NOTARIZE, NULLIFY } from './vote.js';
 
 /** R5: store, record, broadcast once; then what follows from it (R6). Duplicates and finalized views change nothing. */
 export function acceptCertificate(turn: Turn, certificate: Certificate): void {
@@ -43,8 +43,9 @@ export function keepCertificate(state: State, certificate: Certificate): void {
   }
   if (view > state.certifiedView) state.certifiedView = view;
   if (hash !== null && view > state.newest.view) state.newest = { view, hash };
-  const answered: VoteKind[][] = [[kind], [NOTARIZE, NULLIFY]];
-  for (const kinds of answered) state.wanted.delete(wantKey({ type: 'certificate', view, kinds }));
+  for (const [key, want] of state.wanted) {
+    if (want.type === 'certificate' && want.view === view && want.kinds.includes(kind)) state.wanted.delete(key);
+  }
 }
 
 /**
@@ -62,12 +63,14 @@ function votesIn({ kind, view, hash, signers, signatures }: Certificate): Vote[]
   return signers.map((signer, i) => ({ kind, view, hash, signer, signature: signatures[i]! }));
 }
 
-/** CONSENSUS.md 1.8: a verified own signature without a record of it. From here on this node signs nothing. */
+/** CONSENSUS.md 1.8: a verified own signature without a record of it. From here on this node signs nothing, also after a restart. */
 export function disownVote(turn: Turn, view: number): void {
   const { state } = turn;
   if (view <= state.floorView || state.quarantined !== null) return;
-  state.quarantined = `a vote of this node in view ${view} is not in its log: the log lost votes, or the key is used twice`;
-  turn.effects.push({ type: 'quarantine', reason: state.quarantined });
+  const reason = `a vote of this node in view ${view} is not in its log: the log lost votes, or the key is used twice`;
+  state.quarantined = reason;
+  turn.records.push({ type: 'quarantine', epoch: turn.context.epoch, reason });
+  turn.effects.push({ type: 'quarantine', reason });
 }
 
 /** R7: a verified Finalization of another block in the finalized view. Its common signers are named, then the core stops. */

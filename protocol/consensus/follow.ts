@@ -1,16 +1,16 @@
 // What a node does in a view that is not its own to fill: notarize the leader's block (R3) or give the view up (R4).
 // Called by step() in every turn.
 // Must never call a block invalid that is merely not judged, or not justified, yet.
-import { currentDelays, giveUpAtMs } from './activity.js';
+import { activeSince, currentDelays, giveUpAtMs } from './activity.js';
 import { maySign, signVote } from './ballot.js';
 import { ancestry, chainTo, judge } from './chain.js';
 import { recordBlock } from './commit.js';
 import { leaderOf } from './context.js';
 import type { BlockRef } from './message.js';
 import { justification, proposalMessage } from './propose.js';
-import { parentCertificate, type ViewState, viewState, voteOf } from './state.js';
+import { parentCertificate, type ViewState, VOTE_KINDS, viewState, voteOf } from './state.js';
 import { broadcast, type Turn, want } from './turn.js';
-import { FINALIZE, NOTARIZE, NULLIFY, type VoteKind } from './vote.js';
+import { FINALIZE, NOTARIZE, NULLIFY } from './vote.js';
 
 /** R3: notarize the leader's block once it is justified, its ancestry held and valid, and the host found it valid. */
 export function notarize(turn: Turn): void {
@@ -44,7 +44,7 @@ function justified(turn: Turn, block: BlockRef, holder: number | null): boolean 
   const { parentView, parentHash, view } = block;
   let whole = true;
   if (parentView > state.finalized.view && parentCertificate(state.views.get(parentView))?.hash !== parentHash) {
-    want(turn, { type: 'certificate', view: parentView, kinds: [NOTARIZE] }, holder);
+    want(turn, { type: 'certificate', view: parentView, kinds: [NOTARIZE, FINALIZE] }, holder);
     whole = false;
   }
   for (let gap = parentView + 1; gap < view; gap++) {
@@ -81,11 +81,15 @@ function reasonToNullify(turn: Turn): boolean {
   return others > state.faults;
 }
 
-/** R4: while a nullified view cannot be left, repeat every t_r what the peers may have missed. */
+/** R4: while a nullified view cannot be left, and something waits for that, repeat every t_r what the peers may have missed. */
 export function repeat(turn: Turn): void {
   const { state, context } = turn;
   const entry = state.views.get(state.view);
   if (context.self === null || voteOf(entry, NULLIFY, context.self) === undefined) return;
+  if (activeSince(state) === null) {
+    state.repeatAtMs = null;
+    return;
+  }
   if (state.repeatAtMs !== null && turn.now >= state.repeatAtMs) {
     repeatEntry(turn);
     repeatVotes(turn, entry!);
@@ -104,8 +108,6 @@ export function repeatEntry(turn: Turn): void {
   if (entrance !== null) broadcast(turn, { type: 'certificate', epoch: context.epoch, certificate: entrance });
 }
 
-const KINDS: readonly VoteKind[] = [NOTARIZE, NULLIFY, FINALIZE];
-
 /** The same bytes again: the own proposal of this view, if there is one, and the own votes. Signs nothing. */
 export function repeatVotes(turn: Turn, entry: ViewState): void {
   const { context, state } = turn;
@@ -118,7 +120,7 @@ export function repeatVotes(turn: Turn, entry: ViewState): void {
     viewState(state, entry.view).proposal = proposal;
     broadcast(turn, proposalMessage(turn, proposal));
   }
-  for (const kind of KINDS) {
+  for (const kind of VOTE_KINDS) {
     const vote = voteOf(entry, kind, context.self);
     if (vote === undefined || (block !== undefined && kind === NOTARIZE)) continue;
     broadcast(turn, { type: 'vote', epoch: context.epoch, vote });

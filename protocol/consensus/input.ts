@@ -4,7 +4,7 @@
 import type { BlockRef, Message } from './message.js';
 
 export type Input =
-  /** Once, after the last replayed record: from here on the core may sign. */
+  /** Once, after the last replayed record: from here on the core may sign. `pending` follows it where something waits. */
   | { readonly type: 'start'; readonly now: number }
   /** `state.wakeAtMs` has come. Earlier or later ticks do no harm. */
   | { readonly type: 'tick'; readonly now: number }

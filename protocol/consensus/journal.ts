@@ -22,6 +22,7 @@ export type JournalEntry =
   /** Nothing is signed at or below this view, ever again. */
   | { readonly type: 'floor'; readonly epoch: number; readonly view: number }
   | { readonly type: 'evidence'; readonly epoch: number; readonly evidence: Evidence }
+  | { readonly type: 'quarantine'; readonly epoch: number; readonly reason: string }
   | { readonly type: 'halt'; readonly epoch: number; readonly reason: string };
 
 /**
@@ -36,7 +37,7 @@ export class JournalError extends Error {
 }
 
 const VERSION = 1;
-const TAG = { vote: 1, certificate: 2, finalization: 3, floor: 4, evidence: 5, halt: 6 } as const;
+const TAG = { vote: 1, certificate: 2, finalization: 3, floor: 4, evidence: 5, halt: 6, quarantine: 7 } as const;
 const RULES: readonly EvidenceRule[] = ['E1', 'E2', 'E3', 'E4'];
 const HEAD_BYTES = 10;
 const BALLOT_BYTES = 41;
@@ -47,7 +48,7 @@ const REASON_BYTES_MAX = 1024;
  * version u8 ‖ tag u8 ‖ epoch u64 ‖ fields; integers big-endian.
  * vote: kind u8, view u64, hash 32 (zeros for nullify), signer u16, signature 64.
  * certificate: kind, view, hash, count u16, then signer u16 and signature 64 each, ascending. finalization: height u64, certificate.
- * floor: view u64. evidence: rule u8 (1–4), vote, vote. halt: UTF-8 to the end, at most 1 024 bytes.
+ * floor: view u64. evidence: rule u8 (1–4), vote, vote. halt, quarantine: UTF-8 to the end, at most 1 024 bytes.
  */
 export function encodeJournal(entry: JournalEntry): Buffer {
   switch (entry.type) {
@@ -79,6 +80,7 @@ export function encodeJournal(entry: JournalEntry): Buffer {
       putVote(bytes, HEAD_BYTES + 1 + VOTE_BYTES, entry.evidence.second);
       return bytes;
     }
+    case 'quarantine':
     case 'halt': {
       const text = Buffer.from(entry.reason, 'utf8').subarray(0, REASON_BYTES_MAX);
       const bytes = start(entry, text.length);
@@ -123,8 +125,10 @@ function fields(reader: Reader, tag: number, epoch: number): JournalEntry {
     }
     case TAG.halt:
       return { type: 'halt', epoch, reason: reader.text() };
+    case TAG.quarantine:
+      return { type: 'quarantine', epoch, reason: reader.text() };
     default:
-      throw new JournalError(`journal entry with tag ${tag}, expected 1 to 6`);
+      throw new JournalError(`journal entry with tag ${tag}, expected 1 to 7`);
   }
 }
 
@@ -237,7 +241,7 @@ class Reader {
   /** A copy: the bytes read from may be a buffer that is used again. */
   private signature(): Uint8Array {
     const at = this.take(64);
-    return Uint8Array.prototype.slice.call(this.bytes, at, at + 64);
+    return new Uint8Array(this.bytes.subarray(at, at + 64));
   }
 
   private take(size: number): number {

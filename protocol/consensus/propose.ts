@@ -8,10 +8,10 @@ import { ancestry, chainTo } from './chain.js';
 import { recordBlock } from './commit.js';
 import { leaderOf } from './context.js';
 import type { Contents } from './effect.js';
-import { type BlockRef, JUSTIFICATION_MAX, type Message } from './message.js';
+import { type BlockRef, JUSTIFICATION_MAX, type Message, type Proposal } from './message.js';
 import { parentCertificate, type State, viewState } from './state.js';
 import { broadcast, type Turn, want } from './turn.js';
-import { NOTARIZE, NULLIFY } from './vote.js';
+import { FINALIZE, NOTARIZE, NULLIFY } from './vote.js';
 
 /** Past this many unfinalized blocks only empty ones follow (DECISIONS 18): it bounds the overlays held in memory. */
 const UNFINALIZED_MAX = 8;
@@ -53,7 +53,7 @@ function chooseParent(turn: Turn): { readonly hash: string; readonly view: numbe
     const certificate = parentCertificate(entry);
     if (certificate !== null) return { hash: certificate.hash!, view };
     if (entry === undefined || entry.nullification === null) {
-      want(turn, { type: 'certificate', view, kinds: [NOTARIZE, NULLIFY] }, null);
+      want(turn, { type: 'certificate', view, kinds: [NOTARIZE, NULLIFY, FINALIZE] }, null);
       return null;
     }
   }
@@ -90,7 +90,7 @@ export function takeBuilt(turn: Turn, view: number, block: BlockRef | null): voi
   broadcast(turn, proposalMessage(turn, own.proposal));
 }
 
-export function proposalMessage(turn: Turn, proposal: NonNullable<ReturnType<typeof viewState>['proposal']>): Message {
+export function proposalMessage(turn: Turn, proposal: Proposal): Message {
   return { type: 'proposal', epoch: turn.context.epoch, proposal };
 }
 

@@ -3,12 +3,12 @@
 // Must never grow with the length of the chain: everything at or below the finalized view is forgotten.
 import type { Certificate } from './certificate.js';
 import type { Context } from './context.js';
-import type { Contents } from './effect.js';
+import type { Contents, Want } from './effect.js';
 import type { BlockRef, Proposal, Vote } from './message.js';
 import { faults, quorum } from './quorum.js';
 import { FINALIZE, NOTARIZE, NULLIFY, type VoteKind } from './vote.js';
 
-const KINDS: readonly VoteKind[] = [NOTARIZE, NULLIFY, FINALIZE];
+export const VOTE_KINDS: readonly VoteKind[] = [NOTARIZE, NULLIFY, FINALIZE];
 
 export interface Finalized {
   readonly view: number;
@@ -76,8 +76,8 @@ export interface State {
   repeatAtMs: number | null;
   /** By validator: our view when its link last brought anything. */
   readonly heardInView: number[];
-  /** Wants that were given out and not answered, with the view they belong to. */
-  readonly wanted: Map<string, number>;
+  /** Wants that were given out and not answered; the host may stop fetching what is no longer here. */
+  readonly wanted: Map<string, Want>;
   /** Evidence given out, with its view. */
   readonly accused: Map<string, number>;
   /** Why this node signs nothing although its core runs (a doubtful log, CONSENSUS.md 1.8), or null. */
@@ -176,7 +176,7 @@ export function parentCertificate(entry: ViewState | undefined): Certificate | n
 export function certificatesHeld(state: State, view: number): Certificate[] {
   if (view === state.finalized.view) return state.finalized.certificate === null ? [] : [state.finalized.certificate];
   const entry = state.views.get(view);
-  const held = KINDS.map((kind) => certificateOf(entry, kind));
+  const held = VOTE_KINDS.map((kind) => certificateOf(entry, kind));
   return held.filter((certificate) => certificate !== null);
 }
 
@@ -185,7 +185,7 @@ export function prune(state: State): void {
   const floor = state.finalized.view;
   for (const view of state.views.keys()) if (view <= floor) state.views.delete(view);
   for (const [hash, { block }] of state.blocks) if (block.view <= floor) state.blocks.delete(hash);
-  for (const [key, view] of state.wanted) if (view <= floor) state.wanted.delete(key);
+  for (const [key, { view }] of state.wanted) if (view <= floor) state.wanted.delete(key);
   for (const [key, view] of state.accused) if (view <= floor) state.accused.delete(key);
   if (state.newest.view <= floor) state.newest = { view: floor, hash: state.finalized.hash };
   state.uncommitted = state.uncommitted.filter((view) => view > floor);

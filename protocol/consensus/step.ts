@@ -2,14 +2,14 @@
 // Called by the consensus actor for every event, and by every test and simulator in its place.
 // Must never read a clock, draw a random number, await, or depend on anything but its arguments.
 import { refreshActivity, setWakeUp } from './activity.js';
-import { admitBlock, admitCertificate, admitProposal, admitVote, wellFormed } from './admit.js';
+import { admitBlock, admitCertificate, admitProposal, admitVote, proposalIsSigned, wellFormed } from './admit.js';
 import { acceptCertificate, enterView } from './certify.js';
 import { commitFinalized } from './commit.js';
 import type { Context } from './context.js';
 import type { Output } from './effect.js';
 import { notarize, nullify, repeat } from './follow.js';
 import type { Input } from './input.js';
-import { JUSTIFICATION_MAX, type Message } from './message.js';
+import type { Message } from './message.js';
 import { propose, takeBuilt } from './propose.js';
 import { resume } from './restart.js';
 import type { State } from './state.js';
@@ -68,9 +68,8 @@ function takeMessage(turn: Turn, from: number | null, message: Message): void {
       admitCertificate(turn, message.certificate);
       return;
     case 'proposal': {
-      const { justification } = message.proposal;
-      if (justification.length > JUSTIFICATION_MAX) return;
-      for (const certificate of justification) admitCertificate(turn, certificate);
+      if (!proposalIsSigned(turn, message.proposal)) return;
+      for (const certificate of message.proposal.justification) admitCertificate(turn, certificate);
       // They may bring this node into the proposal's view (R1), so they are taken in before it is judged.
       settle(turn);
       if (turn.state.halted === null) admitProposal(turn, from, message.proposal);

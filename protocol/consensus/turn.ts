@@ -32,7 +32,7 @@ export function broadcast(turn: Turn, message: Message): void {
 export function want(turn: Turn, wanted: Want, holder: number | null): void {
   const key = wantKey(wanted);
   if (turn.state.wanted.has(key)) return;
-  turn.state.wanted.set(key, wanted.view);
+  turn.state.wanted.set(key, wanted);
   turn.effects.push({ type: 'fetch', want: wanted, holder: holder === turn.context.self ? null : holder });
 }
 

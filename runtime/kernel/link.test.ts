@@ -34,6 +34,8 @@ interface Pair {
   readonly clock: ManualClock;
   readonly notes: string[];
   readonly held: (() => void)[];
+  /** Runs in the receiver at each note. */
+  onNote: () => void;
   readonly sent: ArrayBufferLike[];
   readonly receiverPort: MessagePort;
   readonly mailbox: Mailbox;
@@ -56,7 +58,10 @@ function pair(t: ExecutionContext, outcomeUnknownOnDeath = false): Pair {
     beat: () => {},
     handlers: {
       tell: {
-        note: (_, payload) => void notes.push((payload as { text: string }).text),
+        note: (_, payload) => {
+          notes.push((payload as { text: string }).text);
+          made.onNote();
+        },
         attach: () => {},
       },
       ask: {
@@ -86,9 +91,8 @@ function pair(t: ExecutionContext, outcomeUnknownOnDeath = false): Pair {
     mailbox.serve('caller', port2, depth);
     link.connect({ peer: 'peer', port: port1, names, depth });
   };
-  connect();
-  t.teardown(() => link.disconnect());
-  return {
+  const made: Pair = {
+    onNote() {},
     link,
     clock,
     notes,
@@ -101,6 +105,9 @@ function pair(t: ExecutionContext, outcomeUnknownOnDeath = false): Pair {
     },
     depth: () => cells[SENT]! - cells[DEALT]!,
   };
+  connect();
+  t.teardown(() => link.disconnect());
+  return made;
 }
 
 async function codeOf(promise: Promise<unknown>): Promise<string> {
@@ -135,9 +142,13 @@ test('RT-7: tells arrive in order, take a credit each, and give it back when dea
   await roundTrip(link);
   t.deepEqual(notes, ['a', 'b']);
   t.is(depth(), 0);
-  t.is(link.tell('note', { text: 'd' }), 'ok');
-  await roundTrip(link);
-  t.deepEqual(notes, ['a', 'b', 'd']);
+  for (const text of ['d', 'e', 'f']) {
+    t.is(link.tell('note', { text }), 'ok');
+    await roundTrip(link);
+  }
+  t.deepEqual(notes, ['a', 'b', 'd', 'e', 'f']);
+  const results = ['g', 'h', 'i'].map((text) => link.tell('note', { text }));
+  t.deepEqual(results, ['ok', 'ok', 'overloaded'], 'each credit came back once');
 });
 
 test('RT-7: an ask without credit is refused at once, without being sent, and other names still pass', async (t) => {
@@ -221,6 +232,33 @@ test('RT-7: a new channel starts with all credits, and nothing of the old one is
   t.deepEqual(notes, ['new 1', 'new 2'], 'what the dead caller had queued is dropped');
   t.is(held.length, 0);
   t.is(depth(), 0);
+});
+
+test('RT-7: what a port still delivers after it was closed is dropped by the receiver', async (t) => {
+  const pairing = pair(t);
+  const { link, mailbox, notes, connect } = pairing;
+  pairing.onNote = () => mailbox.close('caller');
+  link.tell('note', { text: 'a' });
+  link.tell('note', { text: 'b' });
+  await new Promise<void>((resolve) => link.onDown(resolve));
+  connect();
+  await roundTrip(link);
+  t.deepEqual(notes, ['a']);
+});
+
+test('RT-7: what a port still delivers after it was closed is dropped by the caller', async (t) => {
+  const { link, connect, held } = pair(t);
+  const [first, second] = [link.ask('hold', {}), link.ask('hold', {})];
+  await roundTrip(link);
+  const then = first.then(() => {
+    link.disconnect();
+    connect();
+    // On the new channel numbers go on: no answer of the old one can be taken for one of these.
+    return codeOf(Promise.race([link.ask('hold', {}), roundTrip(link).then(() => Promise.reject(new Error('waits')))]));
+  });
+  for (const release of held) release();
+  t.is(await then, 'Error: waits');
+  t.is(await codeOf(second), 'peer_down');
 });
 
 test('RT-7: a reply of the old channel never settles a call of the new one', async (t) => {

@@ -132,8 +132,7 @@ export class PortLink<C extends ContractShape> implements Link<C> {
     };
     this.#channel = channel;
     end.port.on('message', (message) => {
-      // A port that was closed may still deliver what was queued: an answer of a fenced incarnation is no answer.
-      if (this.#channel === channel) this.#receive(channel, message as ToCaller);
+      this.#receive(channel, message as ToCaller);
     });
     end.port.on('close', () => {
       if (this.#channel === channel) this.disconnect();
@@ -160,6 +159,10 @@ export class PortLink<C extends ContractShape> implements Link<C> {
     for (const listener of this.#downListeners) listener();
   }
 
+  /**
+   * A port that was closed still delivers what was queued. That is harmless here: credits go to the lanes of their own
+   * channel, and call numbers are never used twice, so an answer of a fenced incarnation finds no call.
+   */
   #receive(channel: Channel, message: ToCaller): void {
     if (message[0] === CREDIT) {
       const lane = channel.tellLanes[message[1]];

@@ -163,6 +163,49 @@ test('RT-5: a death while its successors are still being stopped does not start 
   t.deepEqual(states(), { a: 'up', b: 'up', c: 'up' });
 });
 
+test('RT-5: siblings that went down together start in order again, each after the attempt of the one before', async (t) => {
+  const host = new ScriptedHost();
+  const edge = group('edge', 'one-for-one', [actor('a'), actor('b')]);
+  const { supervisor, settle, states } = rig(group('root', 'rest-for-one', [actor('x'), edge]), host);
+  await supervisor.start();
+  host.starts.a = ['hangs'];
+  host.living('x').die();
+  await settle();
+  t.deepEqual(states(), { x: 'up', a: 'starting', b: 'waiting' });
+  host.living('a').die();
+  await settle();
+  t.deepEqual(states(), { x: 'up', a: 'up', b: 'up' });
+  host.starts.a = ['hangs'];
+  host.living('a').die();
+  host.living('b').die();
+  await settle();
+  t.deepEqual(states(), { x: 'up', a: 'starting', b: 'up' }, 'alone, they do not wait for each other');
+});
+
+test('RT-7: survivors hear of a death when it is decided, before the thread is gone, and close both directions', async (t) => {
+  const children = [actor('a'), actor('b', { links: ['a'] }), actor('c'), actor('d', { links: ['a'] })];
+  const { supervisor, host, settle } = rig(group('root', 'one-for-one', children));
+  await supervisor.start();
+  host.living('a').mortal = false;
+  void supervisor.kill('a');
+  await settle();
+  const heard = ['b', 'c', 'd'].map((id) => host.living(id).notices.filter(({ kind }) => kind === 'down'));
+  t.deepEqual(heard, [[{ kind: 'down', peer: 'a' }], [], [{ kind: 'down', peer: 'a' }]]);
+  host.living('a').die();
+  await settle();
+  t.is(host.living('b').notices.filter(({ kind }) => kind === 'down').length, 1, 'told once');
+  t.is(host.living('b').notices.at(-1)?.kind, 'link', 'and connected to the next incarnation');
+  host.living('b').die();
+  await settle();
+  t.deepEqual(
+    host
+      .living('a')
+      .notices.map(({ kind }) => kind)
+      .slice(-2),
+    ['down', 'serve'],
+  );
+});
+
 test('RT-5: failed starts at boot are failures like any other: the next actor waits, the budget ends it', async (t) => {
   const host = new ScriptedHost();
   host.starts.a = ['throws', 'dies', 'throws', 'throws'];

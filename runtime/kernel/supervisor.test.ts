@@ -2,7 +2,7 @@
 // a time: dozens of threads starting at once would measure the machine.
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
@@ -263,6 +263,25 @@ test.serial('RT-7: nothing that was queued for a dead incarnation reaches the ne
   await new Promise<void>((resolve) => link.onUp(resolve));
   t.deepEqual(await link.ask('notes', {}), { notes: [] });
 });
+
+test.serial(
+  'RT-7: an actor that is being stopped is handed nothing more, and its callers do not wait for its end',
+  async (t) => {
+    const stopsAfter = join(mkdtempSync(join(tmpdir(), 'quorate-kernel-')), 'go');
+    const { supervisor, diary } = rig(t, group('one-for-one', [echo()]), { stopsAfter });
+    await supervisor.start();
+    const link = supervisor.link<EchoContract>('echo');
+    const held = link.ask('never', {});
+    const restarted = supervisor.restart('echo');
+    await until(() => diary().at(-1) === 'stop echo');
+    t.is((await t.throwsAsync(held, { instanceOf: ActorError })).code, 'peer_down');
+    t.is(supervisor.status()[0]!.state, 'stopping');
+    t.is(link.tell('note', { text: 'too late' }), 'down');
+    writeFileSync(stopsAfter, '');
+    await restarted;
+    rmSync(dirname(stopsAfter), { recursive: true });
+  },
+);
 
 test.serial('RT-6: a gated write is finished before its thread is terminated, 40 times out of 40', async (t) => {
   const { supervisor, event, diary } = rig(t, group('one-for-one', [echo({ gated: true })]));

@@ -217,14 +217,17 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     for (const seat of reverse) await this.#stopSeat(seat);
   }
 
-  /** Starts whoever may start now. Everything that changes a seat ends here. */
+  /**
+   * Starts whoever may start now; everything that changes a seat ends here. A seat is in one of the three waiting states
+   * only from the exit of its last incarnation on, so a successor never starts before that.
+   */
   #evaluate(): void {
     if (this.#mode !== 'running') return;
     const nowMs = this.#clock.monotonic();
     for (const seat of this.#seats.values()) {
       const { state, needs } = seat;
       if (state !== 'waiting' && state !== 'backoff' && state !== 'circuit_open') continue;
-      if (seat.held > 0 || seat.current !== null || seat.dueAtMs > nowMs) continue;
+      if (seat.held > 0 || seat.dueAtMs > nowMs) continue;
       if (!this.#seatsOf(needs.up).every((other) => other.state === 'up')) continue;
       if (!this.#seatsOf(needs.attempted).every((other) => other.attempted)) continue;
       this.#launch(seat);

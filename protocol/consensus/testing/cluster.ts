@@ -14,6 +14,8 @@ export interface Faults {
   readonly duplicate: number;
   /** Chance that a node crashes at a flush, after a random part of what it was writing. */
   readonly crash: number;
+  /** One crash more, of this node, when exactly so many records are on its disk. */
+  readonly crashAt?: { readonly node: number; readonly records: number };
 }
 
 interface Event {
@@ -43,6 +45,7 @@ export class Cluster {
   readonly n: number;
   now = 0;
   crashes = 0;
+  crashedAsPlanned = false;
   steps = 0;
   /** Block hash by height, as the first node to commit it saw it. */
   readonly chain: string[] = [];
@@ -144,16 +147,28 @@ export class Cluster {
         this.crash(instance);
         return;
       }
+      const { crashAt } = this.faults;
+      const kept = crashAt === undefined ? 0 : crashAt.records - instance.host.disk.length;
+      if (
+        !this.crashedAsPlanned &&
+        crashAt?.node === instance.host.context.self &&
+        kept >= 0 &&
+        instance.host.unflushedRecords > kept
+      ) {
+        this.crashedAsPlanned = true;
+        this.crash(instance, kept);
+        return;
+      }
       instance.flushing = false;
       for (const effect of instance.host.flush()) this.carryOut(instance, effect);
       if (instance.host.unflushed) this.flushSoon(instance);
     });
   }
 
-  crash(instance: Instance): void {
+  crash(instance: Instance, kept?: number): void {
     this.crashes += 1;
     const { host } = instance;
-    host.crash(this.random.between(0, host.unflushedRecords));
+    host.crash(kept ?? this.random.between(0, host.unflushedRecords));
     instance.up = false;
     instance.life += 1;
     instance.flushing = false;
@@ -162,7 +177,8 @@ export class Cluster {
     if (!instance.twin) checkVotes(host.disk);
     this.schedule(this.now + this.random.between(1, 1_500), () => {
       instance.up = true;
-      for (const effect of host.restart(this.now, this.random.between(0, 3))) this.carryOut(instance, effect);
+      for (const effect of host.restart(this.random.between(0, 3))) this.carryOut(instance, effect);
+      this.feed(instance, { type: 'start', now: this.now });
       this.feed(instance, { type: 'pending', now: this.now, count: host.pendingCount });
     });
   }
@@ -199,7 +215,7 @@ export class Cluster {
       case 'commit':
         host.execute(effect);
         if (!instance.twin) this.checkAgreement(host);
-        this.feed(instance, { type: 'pending', now: this.now, count: host.pendingCount });
+        if (host.state.started) this.feed(instance, { type: 'pending', now: this.now, count: host.pendingCount });
         return;
       case 'evidence':
         this.accused.add(effect.evidence.first.signer);
@@ -231,7 +247,7 @@ export class Cluster {
     if (instance.fetching.has(key)) return;
     instance.fetching.add(key);
     const attempt = (first: number | null): void => {
-      if (want.view <= host.state.finalized.view || !host.state.wanted.size) {
+      if (![...host.state.wanted.values()].some((open) => JSON.stringify(open) === key)) {
         instance.fetching.delete(key);
         return;
       }

@@ -78,8 +78,8 @@ export class Host {
     this.bodies = new Map();
   }
 
-  /** Replays the log onto a ledger cut back by `lag` blocks, then starts. Effects of the replay are returned at once. */
-  restart(now: number, lag: number): Effect[] {
+  /** Replays the log onto a ledger cut back by `lag` blocks. The effects are to be carried out at once; `start` follows. */
+  restart(lag: number): Effect[] {
     this.ledger = this.ledger.slice(0, Math.max(0, this.ledger.length - lag));
     this.finalEntries.clear();
     for (const { entries } of this.ledger) for (const entry of entries) this.finalEntries.add(entry);
@@ -94,7 +94,6 @@ export class Host {
         : { type: 'block', block: stored.block };
       effects.push(...replay(this.context, this.state, record));
     }
-    this.input({ type: 'start', now });
     return effects;
   }
 

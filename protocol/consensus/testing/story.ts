@@ -30,8 +30,8 @@ const KIND_NAMES: ReadonlyMap<string, VoteKind> = new Map([
  * Commands: `cluster n=`, `submit entries= nodes=`, `flush node=`, `run [only=]` (flush, answer and deliver until quiet),
  * `deliver|drop [from=] [to=] [type=]`, `time ms=`, `crash node= keep=`, `restart node= [lag=]`, `state node=`,
  * `block name= view= parent= by= [height=] [parentView=] [entries=]`, and what a liar sends with keys that are not its
- * own to judge: `vote kind= view= [block=] signers= to= [from=] [epoch=]`, `certificate kind= view= [block=] signers= to=`,
- * `propose block= to= [gap=]`.
+ * own to judge: `vote kind= view= [block=] signers= to= [from=] [epoch=] [key=]`, `certificate kind= view= [block=] signers= to=`,
+ * `propose block= to= [signer=]`.
  */
 export class Story {
   private hosts: Host[] = [];
@@ -94,13 +94,13 @@ export class Story {
     },
     restart: (given) => {
       const node = Number(given.get('node'));
-      const effects = this.hosts[node]!.restart(this.now, Number(given.get('lag') ?? 0));
+      const effects = this.hosts[node]!.restart(Number(given.get('lag') ?? 0));
       for (const effect of effects) {
         this.lines.push(`replay: ${this.effect(effect)}`);
         this.carryOut(node, effect);
       }
       this.lines.push(`node ${node} is back`);
-      this.flush(node);
+      this.feed(node, { type: 'start', now: this.now });
     },
     state: (given) => this.describe(Number(given.get('node'))),
     block: (given) => {
@@ -139,7 +139,7 @@ export class Story {
     propose: (given) => {
       const block = this.blocks.get(given.get('block')!)!;
       const leader = block.view % this.hosts.length;
-      const { signature } = this.sign(leader, NOTARIZE, block.view, block.hash);
+      const { signature } = this.sign(Number(given.get('signer') ?? leader), NOTARIZE, block.view, block.hash);
       this.inject(given, leader, { type: 'proposal', epoch: 0, proposal: { block, signature, justification: [] } });
     },
   };
@@ -151,7 +151,11 @@ export class Story {
   private forge(given: Arguments): Vote[] {
     const kind = KIND_NAMES.get(given.get('kind')!)!;
     const hash = kind === NULLIFY ? null : this.blocks.get(given.get('block')!)!.hash;
-    return numbers(given.get('signers')).map((signer) => this.sign(signer, kind, Number(given.get('view')), hash));
+    const key = given.get('key');
+    return numbers(given.get('signers')).map((signer) => ({
+      ...this.sign(key === undefined ? signer : Number(key), kind, Number(given.get('view')), hash),
+      signer,
+    }));
   }
 
   private sign(signer: number, kind: VoteKind, view: number, hash: string | null): Vote {
@@ -196,7 +200,8 @@ export class Story {
   }
 
   private runUntilQuiet(nodes: readonly number[]): void {
-    for (;;) {
+    for (let round = 0; ; round++) {
+      if (round > 100) throw new Error('the cluster does not come to rest');
       for (const node of nodes) this.flush(node);
       const packets = this.packets.filter(({ from, to }) => nodes.includes(from) && nodes.includes(to));
       if (this.asked.length === 0 && packets.length === 0) return;
@@ -215,7 +220,7 @@ export class Story {
     const matches = (packet: Packet): boolean =>
       (from?.includes(packet.from) ?? true) &&
       (to?.includes(packet.to) ?? true) &&
-      this.message(packet.message).startsWith(given.get('type') ?? '');
+      this.message(packet.message).startsWith(given.get('type')?.replace('_', ' ') ?? '');
     const taken = this.packets.filter(matches);
     this.packets = this.packets.filter((packet) => !taken.includes(packet));
     for (const { from: sender, to: receiver, message } of taken) {
@@ -229,11 +234,10 @@ export class Story {
     const { state, ledger, disk } = this.hosts[node]!;
     const { view, height, hash } = state.finalized;
     this.lines.push(`view ${state.view}, final ${this.hash(hash)} of view ${view} and height ${height}`);
+    const blocks = ledger.map(({ block, entries }) => `${this.hash(block.hash)}(${entries.join()})`);
+    this.lines.push(`ledger: ${blocks.length === 0 ? 'empty' : blocks.join(' ')}`);
     this.lines.push(
-      `ledger: ${ledger.map(({ block, entries }) => `${this.hash(block.hash)}(${entries.join()})`).join(' ')}`,
-    );
-    this.lines.push(
-      `kept: views ${[...state.views.keys()].join()}; blocks ${state.blocks.size}; disk ${disk.length} records`,
+      `kept: views ${[...state.views.keys()].join() || 'none'}; blocks ${state.blocks.size}; disk ${disk.length} records`,
     );
     this.lines.push(`wakes: ${state.wakeAtMs === null ? 'never' : `in ${state.wakeAtMs - this.now} ms`}`);
     if (state.quarantined !== null) this.lines.push(`quarantined: ${state.quarantined}`);
@@ -283,8 +287,8 @@ export class Story {
         return `floor ${record.view}`;
       case 'evidence':
         return `evidence ${record.evidence.rule} against ${record.evidence.first.signer}`;
-      case 'halt':
-        return `halt: ${record.reason}`;
+      default:
+        return `${record.type}: ${record.reason}`;
     }
   }
 
