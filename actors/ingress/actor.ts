@@ -2,6 +2,7 @@
 // what became of their submissions. It must never answer for something that the log does not have.
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import { listenRefusal } from '../../config/listen-refusal.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { parseGenesis } from '../../protocol/genesis.js';
 import type { JsonObject } from '../../protocol/json.js';
@@ -13,6 +14,7 @@ import { LedgerReader } from '../ledger/reader.js';
 import { VerifyPool } from '../verify/pool.js';
 import { Answers } from './answers.js';
 import { Batches } from './batches.js';
+import { Connections } from './connections.js';
 import { type IngressContract, ingressPolicies } from './contract.js';
 import { Door, type DoorLinks } from './door.js';
 import { IdempotencyKeys } from './idempotency.js';
@@ -21,7 +23,7 @@ import { createMetrics } from './metrics.js';
 import { createQueries } from './queries.js';
 import { Recorded } from './recorded.js';
 import { isGranted, type WishSigner, wishEnvelope } from './registry-wish.js';
-import { applyLimits, createServer } from './server.js';
+import { createServer } from './server.js';
 import type { IngressConfig } from './spec.js';
 import { emptySubmission } from './submission.js';
 
@@ -31,6 +33,7 @@ interface State {
   readonly recorded: Recorded;
   readonly idempotencyKeys: IdempotencyKeys;
   readonly server: FastifyInstance;
+  readonly connections: Connections;
   readonly pool: VerifyPool;
   readonly ledger: LedgerReader;
   readonly keyring: Keyring;
@@ -73,6 +76,8 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     });
     const answers = new Answers(Math.random);
     const monotonic = () => clock.monotonic();
+    const inForce: State['inForce'] = { config, prepared: null };
+    const limits = () => inForce.config.settings.limits;
     const recorded = new Recorded(settings.idempotency, monotonic, ledger, answers);
     const idempotencyKeys = new IdempotencyKeys(settings.idempotency, monotonic);
     const metrics = createMetrics(context.registry, () => door.depth);
@@ -91,8 +96,6 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     });
     const ed25519 = await loadEd25519(backend ?? undefined);
     const signer = { nodeId: config.nodeId, ed25519, secretKey: ed25519.keyPair(config.seed).secretKey };
-    const inForce = { config, prepared: null };
-    const limits = () => inForce.config.settings.limits;
     const server = createServer({
       door,
       batches: new Batches({
@@ -117,12 +120,15 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       settings: () => inForce.config.settings,
       log,
     });
+    const connections = new Connections(server.server);
+    connections.limit(limits());
     const state: State = {
       context,
       door,
       recorded,
       idempotencyKeys,
       server,
+      connections,
       pool,
       ledger,
       keyring,
@@ -131,7 +137,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       replays: setInterval(() => void door.replay(), REPLAY_MS),
       inForce,
     };
-    await server.listen({ host: config.host, port: config.port });
+    await listen(context, server);
     const address = server.server.address() as AddressInfo;
     context.report('listening', { ok: true, data: { host: address.address, port: address.port, verify: verifiedBy } });
     askForRegistry(state);
@@ -163,7 +169,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       state.keyring.replaceSecrets(hmacSecrets);
       state.recorded.resize(settings.idempotency);
       state.idempotencyKeys.resize(settings.idempotency);
-      applyLimits(state.server, settings.limits);
+      state.connections.limit(settings.limits);
       askForRegistry(state);
     },
     abort(state) {
@@ -171,8 +177,11 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     },
   },
 
+  /** The port closes first; then every request in hand gets its answer, and every answer its way to the socket. */
   async drain(state) {
+    const closed = state.connections.drain();
     await state.door.drain();
+    await closed;
   },
 
   async stop(state) {
@@ -191,6 +200,18 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
 
   inspect: (state) => state.door.stats(),
 });
+
+/** Opens the port. At the first start a port that cannot be had ends the process: waiting would not free it. */
+async function listen(context: ActorContext<DoorLinks, IngressConfig>, server: FastifyInstance): Promise<void> {
+  const { host, port } = context.config;
+  try {
+    await server.listen({ host, port });
+  } catch (error) {
+    const refusal = context.incarnation === 1 ? listenRefusal(error, '--listen', `${host}:${port}`) : null;
+    if (refusal !== null) context.fatal(refusal.exitCode, refusal.reason);
+    throw error;
+  }
+}
 
 /** Submits the operator's wish when the ledger does not grant it yet; the node is not ready until it does. */
 function askForRegistry(state: State): void {

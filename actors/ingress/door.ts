@@ -341,7 +341,8 @@ export class Door {
   #proposeOverdue(nowMs: number): void {
     if (nowMs < this.#overdueLookAtMs) return;
     this.#overdueLookAtMs = nowMs + OVERDUE_MS;
-    const isOverdue = ({ stage, proposedAtMs }: Submission) => stage === 'proposed' && proposedAtMs <= nowMs - OVERDUE_MS;
+    const isOverdue = ({ stage, proposedAtMs }: Submission) =>
+      stage === 'proposed' && proposedAtMs <= nowMs - OVERDUE_MS;
     const overdue = [...this.#pending.values()].filter(isOverdue);
     if (overdue.length === 0) return;
     this.#parts.log.warn({ count: overdue.length }, 'submissions without an outcome for long are proposed again');

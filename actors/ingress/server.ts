@@ -69,7 +69,6 @@ export function createServer(parts: ServerParts): FastifyInstance {
       answered(request.id, request.method, 'unknown', answer.status, 0);
     },
   });
-  applyLimits(server, limits());
 
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', (request, payload, done) => {
@@ -173,14 +172,6 @@ function refusalOfBody(request: FastifyRequest): Refusal | null {
     return { slug: 'malformed-json', detail: 'the body is empty' };
   }
   return null;
-}
-
-/** Limits that a reload changes; what they bound from then on is new requests. */
-export function applyLimits({ server }: FastifyInstance, limits: IngressConfig['settings']['limits']): void {
-  server.requestTimeout = limits.server_timeout_ms;
-  // Left alone, headers would have a minute, however short the time for the whole request is.
-  server.headersTimeout = limits.server_timeout_ms;
-  server.maxConnections = limits.connections_max;
 }
 
 function refusalOfHttp(error: FastifyError | BodyTooLarge): Refusal {

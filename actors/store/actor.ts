@@ -2,7 +2,6 @@
 // ingress (rejections). Every write runs inside the kill gate: a thread that dies inside a write transaction would
 // block the database for ever. Everything is encoded before a transaction opens.
 import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { open } from 'lmdb';
 import { EXIT } from '../../runtime/exit-codes.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
@@ -41,7 +40,7 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
 
   init(context) {
     const { ledger } = context.config;
-    mkdirSync(dirname(ledger), { recursive: true, mode: 0o700 });
+    mkdirSync(ledger, { recursive: true, mode: 0o700 });
     const metrics = createMetrics(context.registry);
     return context.vitals.gated(() => {
       const tables = openTables(open({ path: ledger, maxDbs: 8, mapSize: MAP_BYTES, noSubdir: false }));
