@@ -85,7 +85,7 @@ export class Answers {
 }
 
 /** The final answers of one block. */
-class BlockAnswers {
+export class BlockAnswers {
   readonly #answers: Answers;
   readonly #block: FinalizedBlock;
   readonly #writer: ReceiptWriter;

@@ -361,7 +361,10 @@ export class Door {
         this.#pending.get(bytesKey(block.digests, 32 * index)) ?? this.#pending.get(bytesKey(block.bodies, 32 * index));
       if (submission === undefined) continue;
       const answer = receipts.answer(index);
-      this.#parts.recorded.remember(submission.content, bytesKey(block.digests, 32 * index), answer);
+      this.#parts.recorded.remember(submission.content, bytesKey(block.digests, 32 * index), {
+        block: receipts,
+        index,
+      });
       submission.waiters.forEach((waiter, place) => {
         this.#settle(
           waiter,

@@ -3,12 +3,20 @@
 import { LRUCache } from 'lru-cache';
 import { BlockReceipts } from '../../protocol/ledger/block.js';
 import type { LedgerReader } from '../ledger/reader.js';
-import type { Answers } from './answers.js';
+import type { Answers, BlockAnswers } from './answers.js';
 import type { Answer } from './submission.js';
 
+export interface RecentAnswer {
+  readonly block: BlockAnswers;
+  readonly index: number;
+}
+
 export class Recorded {
-  /** Content → final answer (IN-6: 10 000 answers, 10 minutes, both configurable). */
-  readonly #cache: LRUCache<string, Answer>;
+  /**
+   * Content → place in its block, which is kept as it came (IN-6: 10 000 answers, 10 minutes, both configurable). The
+   * text is written again when it is asked for: 10 000 ready answers would be 17 MB that every collection has to move.
+   */
+  readonly #cache: LRUCache<string, RecentAnswer>;
   readonly #ledger: LedgerReader;
   readonly #answers: Answers;
 
@@ -19,19 +27,20 @@ export class Recorded {
   }
 
   /** Under its content, and under its digest where that is another: a GET may come before the database has the block. */
-  remember(content: string, digest: string, answer: Answer): void {
-    this.#cache.set(content, answer);
-    if (digest !== content && !this.#cache.has(digest)) this.#cache.set(digest, answer);
+  remember(content: string, digest: string, recent: RecentAnswer): void {
+    this.#cache.set(content, recent);
+    if (digest !== content && !this.#cache.has(digest)) this.#cache.set(digest, recent);
   }
 
   /** By content or by digest. */
   recent(name: string): Answer | null {
-    return this.#cache.get(name) ?? null;
+    const recent = this.#cache.get(name);
+    return recent === undefined ? null : recent.block.answer(recent.index);
   }
 
   /** Null while the block is final but not readable yet. */
   answer(content: string, height: number, index: number): Answer | null {
-    return this.#cache.get(content) ?? this.fromLedger(height, index);
+    return this.recent(content) ?? this.fromLedger(height, index);
   }
 
   fromLedger(height: number, index: number): Answer | null {

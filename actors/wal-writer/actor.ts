@@ -18,7 +18,7 @@ import { packBytes, unpackBytes } from '../../runtime/kernel/batch.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { type LogCondition, type ReadRecords, type WalWriterContract, walWriterPolicies } from './contract.js';
-import { LogFailure } from './errors.js';
+import { LogFailure, LogFull } from './errors.js';
 import { type Log, openLog } from './log.js';
 import { createMetrics, type WalWriterMetrics } from './metrics.js';
 import type { LogVerdict } from './recovery.js';
@@ -27,6 +27,8 @@ import type { WalWriterConfig } from './spec.js';
 /** Inbox bytes in one batch (DECISIONS 12): votes behind a full batch wait for 256 KiB of disk, not for megabytes. */
 const INBOX_BATCH_BYTES = 256 * 1024;
 const STARTUP_PAGE_BYTES = 1024 * 1024;
+/** How often a full disk is tried again. */
+const FULL_RETRY_MS = 250;
 
 interface Append {
   readonly records: readonly LogRecord[];
@@ -49,6 +51,8 @@ interface State {
   readonly unsettled: Set<number>;
   scheduled: boolean;
   failed: boolean;
+  /** The last append found no room for the next segment. */
+  full: boolean;
 }
 
 export default defineActor<WalWriterContract, State, Record<never, never>, WalWriterConfig>({
@@ -83,6 +87,7 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
         unsettled,
         scheduled: false,
         failed: false,
+        full: false,
       };
       if (condition.quarantine === null) prepareSpare(state);
       return state;
@@ -127,12 +132,12 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
   },
 
   async drain(state) {
-    while (state.scheduled) await new Promise((resolve) => setImmediate(resolve));
+    while (state.scheduled && !state.full) await new Promise((resolve) => setImmediate(resolve));
   },
 
   stop(state) {
     if (!state.failed) flush(state);
-    state.log.close();
+    return state.log.close();
   },
 
   inspect: (state) => ({ ...state.log.stats(), unsettled: state.unsettled.size, condition: state.condition }),
@@ -186,11 +191,13 @@ function reportOf(condition: LogCondition) {
 function schedule(state: State): void {
   if (state.scheduled) return;
   state.scheduled = true;
-  setImmediate(() => {
+  const run = () => {
     state.scheduled = false;
     if (!state.failed) flush(state);
     if (state.journal.length > 0 || state.inbox.length > 0) schedule(state);
-  });
+  };
+  if (state.full) setTimeout(run, FULL_RETRY_MS);
+  else setImmediate(run);
 }
 
 /** One batch: all journal records first, then settlements, then inbox entries up to their share. One fdatasync. */
@@ -226,14 +233,10 @@ function write(state: State, records: readonly LogRecord[], appends: readonly Ap
   try {
     lsn = state.log.append(records);
   } catch (error) {
-    const reason = error as Error;
-    for (const append of appends) append.reject(reason);
-    if (!(error instanceof LogFailure)) return;
-    state.failed = true;
-    state.metrics.errors.inc();
-    state.context.fatal(EXIT.io.code, reason.message);
+    refuse(state, appends, error as Error);
     return;
   }
+  if (state.full) tellRoom(state, true, '');
   state.metrics.fsyncSeconds.observe((state.context.clock.monotonic() - startMs) / 1000);
   state.metrics.batchEntries.observe(records.length);
   for (const append of appends) {
@@ -245,6 +248,27 @@ function write(state: State, records: readonly LogRecord[], appends: readonly Ap
   }
   count(state, records);
   if (!state.log.stats().spareReady) prepareSpare(state);
+}
+
+/** A full disk keeps the journal waiting and turns submissions away; after any other failure nothing may go on. */
+function refuse(state: State, appends: readonly Append[], error: Error): void {
+  if (error instanceof LogFull) {
+    const isJournal = (append: Append) => append.records.some(({ type }) => type !== RecordType.inbox);
+    state.journal.unshift(...appends.filter(isJournal));
+    for (const append of appends) if (!isJournal(append)) append.reject(error);
+    if (!state.full) tellRoom(state, false, error.message);
+    return;
+  }
+  for (const append of appends) append.reject(error);
+  if (!(error instanceof LogFailure)) return;
+  state.failed = true;
+  state.metrics.errors.inc();
+  state.context.fatal(EXIT.io.code, error.message);
+}
+
+function tellRoom(state: State, ok: boolean, detail: string): void {
+  state.full = !ok;
+  state.context.report('disk', { ok, detail });
 }
 
 function count(state: State, records: readonly LogRecord[]): void {

@@ -8,9 +8,9 @@ import { recordBlock } from './commit.js';
 import { leaderOf } from './context.js';
 import type { BlockRef } from './message.js';
 import { justification, proposalMessage } from './propose.js';
-import { parentCertificate, type ViewState, viewState, voteOf } from './state.js';
+import { parentCertificate, type ViewState, VOTE_KINDS, viewState, voteOf } from './state.js';
 import { broadcast, type Turn, want } from './turn.js';
-import { FINALIZE, NOTARIZE, NULLIFY, type VoteKind } from './vote.js';
+import { FINALIZE, NOTARIZE, NULLIFY } from './vote.js';
 
 /** R3: notarize the leader's block once it is justified, its ancestry held and valid, and the host found it valid. */
 export function notarize(turn: Turn): void {
@@ -108,8 +108,6 @@ export function repeatEntry(turn: Turn): void {
   if (entrance !== null) broadcast(turn, { type: 'certificate', epoch: context.epoch, certificate: entrance });
 }
 
-const KINDS: readonly VoteKind[] = [NOTARIZE, NULLIFY, FINALIZE];
-
 /** The same bytes again: the own proposal of this view, if there is one, and the own votes. Signs nothing. */
 export function repeatVotes(turn: Turn, entry: ViewState): void {
   const { context, state } = turn;
@@ -122,7 +120,7 @@ export function repeatVotes(turn: Turn, entry: ViewState): void {
     viewState(state, entry.view).proposal = proposal;
     broadcast(turn, proposalMessage(turn, proposal));
   }
-  for (const kind of KINDS) {
+  for (const kind of VOTE_KINDS) {
     const vote = voteOf(entry, kind, context.self);
     if (vote === undefined || (block !== undefined && kind === NOTARIZE)) continue;
     broadcast(turn, { type: 'vote', epoch: context.epoch, vote });

@@ -241,7 +241,7 @@ class Reader {
   /** A copy: the bytes read from may be a buffer that is used again. */
   private signature(): Uint8Array {
     const at = this.take(64);
-    return Uint8Array.prototype.slice.call(this.bytes, at, at + 64);
+    return new Uint8Array(this.bytes.subarray(at, at + 64));
   }
 
   private take(size: number): number {

@@ -41,7 +41,7 @@ export interface Proposal {
   readonly justification: readonly Certificate[];
 }
 
-/** 64 certificates of 3 signatures are 14 KiB at n = 4, and 280 KiB at n = 100: under half of the block limit beside them. */
+/** 64 certificates of q signatures are 15 KiB at n = 4 and 280 KiB at n = 100, beside a block of at most 512 KiB. */
 export const JUSTIFICATION_MAX = 64;
 
 export type Message =

@@ -8,7 +8,7 @@ import { ancestry, chainTo } from './chain.js';
 import { recordBlock } from './commit.js';
 import { leaderOf } from './context.js';
 import type { Contents } from './effect.js';
-import { type BlockRef, JUSTIFICATION_MAX, type Message } from './message.js';
+import { type BlockRef, JUSTIFICATION_MAX, type Message, type Proposal } from './message.js';
 import { parentCertificate, type State, viewState } from './state.js';
 import { broadcast, type Turn, want } from './turn.js';
 import { FINALIZE, NOTARIZE, NULLIFY } from './vote.js';
@@ -90,7 +90,7 @@ export function takeBuilt(turn: Turn, view: number, block: BlockRef | null): voi
   broadcast(turn, proposalMessage(turn, own.proposal));
 }
 
-export function proposalMessage(turn: Turn, proposal: NonNullable<ReturnType<typeof viewState>['proposal']>): Message {
+export function proposalMessage(turn: Turn, proposal: Proposal): Message {
   return { type: 'proposal', epoch: turn.context.epoch, proposal };
 }
 

@@ -9,11 +9,9 @@ import type { Context } from './context.js';
 import type { Effect } from './effect.js';
 import { repeatEntry, repeatVotes } from './follow.js';
 import type { JournalRecord } from './journal.js';
-import { certificatesHeld, type State, viewState, voteOf } from './state.js';
+import { certificatesHeld, type State, VOTE_KINDS, viewState, voteOf } from './state.js';
 import { accusationKey, type Turn } from './turn.js';
-import { FINALIZE, NOTARIZE, NULLIFY, type VoteKind } from './vote.js';
 
-const KINDS: readonly VoteKind[] = [NOTARIZE, NULLIFY, FINALIZE];
 const NO_EFFECTS: readonly Effect[] = [];
 
 /**
@@ -83,7 +81,7 @@ export function resume(turn: Turn): void {
   repeatEntry(turn);
   for (const entry of views) repeatVotes(turn, entry);
   for (const entry of views) {
-    for (const kind of KINDS) {
+    for (const kind of VOTE_KINDS) {
       const own = context.self === null ? undefined : voteOf(entry, kind, context.self);
       if (own === undefined) continue;
       state.view = Math.max(state.view, own.view);
@@ -109,7 +107,7 @@ export function checkpoint(context: Context, state: State): JournalRecord[] {
       records.push({ type: 'certificate', epoch, certificate });
     }
     if (context.self === null) continue;
-    for (const kind of KINDS) {
+    for (const kind of VOTE_KINDS) {
       const vote = voteOf(entry, kind, context.self);
       if (vote !== undefined) records.push({ type: 'vote', epoch, vote });
     }

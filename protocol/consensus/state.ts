@@ -8,7 +8,7 @@ import type { BlockRef, Proposal, Vote } from './message.js';
 import { faults, quorum } from './quorum.js';
 import { FINALIZE, NOTARIZE, NULLIFY, type VoteKind } from './vote.js';
 
-const KINDS: readonly VoteKind[] = [NOTARIZE, NULLIFY, FINALIZE];
+export const VOTE_KINDS: readonly VoteKind[] = [NOTARIZE, NULLIFY, FINALIZE];
 
 export interface Finalized {
   readonly view: number;
@@ -176,7 +176,7 @@ export function parentCertificate(entry: ViewState | undefined): Certificate | n
 export function certificatesHeld(state: State, view: number): Certificate[] {
   if (view === state.finalized.view) return state.finalized.certificate === null ? [] : [state.finalized.certificate];
   const entry = state.views.get(view);
-  const held = KINDS.map((kind) => certificateOf(entry, kind));
+  const held = VOTE_KINDS.map((kind) => certificateOf(entry, kind));
   return held.filter((certificate) => certificate !== null);
 }
 

@@ -30,7 +30,7 @@ const KIND_NAMES: ReadonlyMap<string, VoteKind> = new Map([
  * Commands: `cluster n=`, `submit entries= nodes=`, `flush node=`, `run [only=]` (flush, answer and deliver until quiet),
  * `deliver|drop [from=] [to=] [type=]`, `time ms=`, `crash node= keep=`, `restart node= [lag=]`, `state node=`,
  * `block name= view= parent= by= [height=] [parentView=] [entries=]`, and what a liar sends with keys that are not its
- * own to judge: `vote kind= view= [block=] signers= to= [from=] [epoch=]`, `certificate kind= view= [block=] signers= to=`,
+ * own to judge: `vote kind= view= [block=] signers= to= [from=] [epoch=] [key=]`, `certificate kind= view= [block=] signers= to=`,
  * `propose block= to= [signer=]`.
  */
 export class Story {
@@ -151,7 +151,11 @@ export class Story {
   private forge(given: Arguments): Vote[] {
     const kind = KIND_NAMES.get(given.get('kind')!)!;
     const hash = kind === NULLIFY ? null : this.blocks.get(given.get('block')!)!.hash;
-    return numbers(given.get('signers')).map((signer) => this.sign(signer, kind, Number(given.get('view')), hash));
+    const key = given.get('key');
+    return numbers(given.get('signers')).map((signer) => ({
+      ...this.sign(key === undefined ? signer : Number(key), kind, Number(given.get('view')), hash),
+      signer,
+    }));
   }
 
   private sign(signer: number, kind: VoteKind, view: number, hash: string | null): Vote {
@@ -230,11 +234,10 @@ export class Story {
     const { state, ledger, disk } = this.hosts[node]!;
     const { view, height, hash } = state.finalized;
     this.lines.push(`view ${state.view}, final ${this.hash(hash)} of view ${view} and height ${height}`);
+    const blocks = ledger.map(({ block, entries }) => `${this.hash(block.hash)}(${entries.join()})`);
+    this.lines.push(`ledger: ${blocks.length === 0 ? 'empty' : blocks.join(' ')}`);
     this.lines.push(
-      `ledger: ${ledger.map(({ block, entries }) => `${this.hash(block.hash)}(${entries.join()})`).join(' ')}`,
-    );
-    this.lines.push(
-      `kept: views ${[...state.views.keys()].join()}; blocks ${state.blocks.size}; disk ${disk.length} records`,
+      `kept: views ${[...state.views.keys()].join() || 'none'}; blocks ${state.blocks.size}; disk ${disk.length} records`,
     );
     this.lines.push(`wakes: ${state.wakeAtMs === null ? 'never' : `in ${state.wakeAtMs - this.now} ms`}`);
     if (state.quarantined !== null) this.lines.push(`quarantined: ${state.quarantined}`);
