@@ -17,6 +17,7 @@ import test, { type ExecutionContext } from 'ava';
 import { commands } from '../cli/dispatch.js';
 import { parseClientKey, signSubmission } from '../client/sign.js';
 import { loadEd25519 } from '../protocol/crypto/ed25519.js';
+import { EXIT, SELF_KILLED } from '../runtime/exit-codes.js';
 import { LocalNode } from './local/node.js';
 import { fencesOf, linksOf, missingLine, stepsOf } from './markdown.js';
 
@@ -97,6 +98,12 @@ test('RT-13: the runtime example of the README runs as printed', async (t) => {
   const { code, output } = await run(process.execPath, ['main.js'], folder);
   t.is(code, 0, output);
   t.is(output.trim(), printed);
+});
+
+test('CF-5: docs/OPERATIONS.md has the exit codes that the program has', (t) => {
+  const table = /## Exit codes\n[\s\S]*?\n## /.exec(readFileSync(join(ROOT, 'docs', 'OPERATIONS.md'), 'utf8'))![0];
+  const written = [...table.matchAll(/^\| (\d+) \|/gm)].map(([, code]) => Number(code));
+  t.deepEqual(written, [...Object.values(EXIT).map(({ code }) => code), SELF_KILLED]);
 });
 
 test('DO-2: links between documents lead to files', (t) => {
