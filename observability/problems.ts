@@ -49,7 +49,7 @@ export const PROBLEMS = {
   'no-such-route': {
     title: 'There is nothing at this path',
     status: 404,
-    hint: 'GET /openapi.json lists the calls of this node.',
+    hint: 'README.md lists the calls of this release.',
   },
   'unknown-submission': {
     title: 'No submission with this digest is known here',
