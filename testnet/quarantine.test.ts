@@ -62,7 +62,7 @@ async function lookAt(node: LocalNode): Promise<{ ready: number; why: string; su
   return { ready: readiness.status, why: await readiness.text(), submission: answer.status, type };
 }
 
-test('ST-1: a damaged middle: final data is served, nothing is admitted, the command that helps is named, and it helps', async (t) => {
+test.serial('ST-1: a damaged middle: final data is served, nothing is admitted, the command that helps is named, and it helps', async (t) => {
   t.timeout(120_000);
   const dataDir = dataDirectory(t);
   const digest = await used(t, dataDir);
@@ -93,7 +93,7 @@ test('ST-1: a damaged middle: final data is served, nothing is admitted, the com
   t.is((await fetch(`${restored.endpoints.api}/v1/submissions/${digest}`)).status, 200);
 });
 
-test('ST-1: a torn end is set aside by the start, and the node goes on', async (t) => {
+test.serial('ST-1: a torn end is set aside by the start, and the node goes on', async (t) => {
   const dataDir = dataDirectory(t);
   const digest = await used(t, dataDir);
   const segment = join(dataDir, 'wal', SEGMENT);
@@ -109,7 +109,7 @@ test('ST-1: a torn end is set aside by the start, and the node goes on', async (
   t.is(readdirSync(join(dataDir, 'wal')).filter((name) => name.endsWith('.torn')).length, 1);
 });
 
-test('ST-1: a key whose log is gone signs nothing', async (t) => {
+test.serial('ST-1: a key whose log is gone signs nothing', async (t) => {
   const dataDir = dataDirectory(t);
   await used(t, dataDir);
   rmSync(join(dataDir, 'wal'), { recursive: true });

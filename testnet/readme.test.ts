@@ -56,7 +56,7 @@ async function startIn(folder: string, t: ExecutionContext): Promise<LocalNode> 
   return node;
 }
 
-test('DO-1: the README path from a start to a verified receipt, a forged one, a killed thread and an own kind', async (t) => {
+test.serial('DO-1: the README path from a start to a verified receipt, a forged one, a killed thread and an own kind', async (t) => {
   t.timeout(120_000);
   const folder = checkout(t);
   const node = await startIn(folder, t);
@@ -90,7 +90,7 @@ test('DO-1: the README names the two commands that package.json has, and every c
   }
 });
 
-test('RT-13: the runtime example of the README runs as printed', async (t) => {
+test.serial('RT-13: the runtime example of the README runs as printed', async (t) => {
   const folder = checkout(t);
   const fences = fencesOf(README);
   for (const { language, tag, text } of fences) if (language === 'js') writeFileSync(join(folder, tag), `${text}\n`);
@@ -122,7 +122,7 @@ function markdownIn(folder: string): string[] {
     .map((name) => `${folder}/${name}`);
 }
 
-test('CO-7: the submitter and the verifier of docs/RECEIPTS.md need nothing of this project', async (t) => {
+test.serial('CO-7: the submitter and the verifier of docs/RECEIPTS.md need nothing of this project', async (t) => {
   const folder = checkout(t);
   const node = await startIn(folder, t);
   const scripts = fencesOf(RECEIPTS).filter(({ language }) => language === 'js');
