@@ -62,36 +62,39 @@ async function lookAt(node: LocalNode): Promise<{ ready: number; why: string; su
   return { ready: readiness.status, why: await readiness.text(), submission: answer.status, type };
 }
 
-test.serial('ST-1: a damaged middle: final data is served, nothing is admitted, the command that helps is named, and it helps', async (t) => {
-  t.timeout(120_000);
-  const dataDir = dataDirectory(t);
-  const digest = await used(t, dataDir);
-  const segment = join(dataDir, 'wal', SEGMENT);
-  const whole = join(dataDir, '..', 'whole');
-  cpSync(dataDir, whole, { recursive: true });
-  flipByte(segment, HEADER_BYTES + 400);
+test.serial(
+  'ST-1: a damaged middle: final data is served, nothing is admitted, the command that helps is named, and it helps',
+  async (t) => {
+    t.timeout(120_000);
+    const dataDir = dataDirectory(t);
+    const digest = await used(t, dataDir);
+    const segment = join(dataDir, 'wal', SEGMENT);
+    const whole = join(dataDir, '..', 'whole');
+    cpSync(dataDir, whole, { recursive: true });
+    flipByte(segment, HEADER_BYTES + 400);
 
-  const verified = await quorate('wal', 'verify', '--data-dir', dataDir);
-  t.is(verified.code, 65);
-  t.regex(verified.stderr, /quorate wal repair --accept-loss/);
+    const verified = await quorate('wal', 'verify', '--data-dir', dataDir);
+    t.is(verified.code, 65);
+    t.regex(verified.stderr, /quorate wal repair --accept-loss/);
 
-  const node = await start(t, dataDir);
-  const { ready, why, submission, type } = await lookAt(node);
-  t.is(ready, 503);
-  t.regex(why, /quarantined: .*run \\"quorate wal verify\\", then \\"quorate wal repair\\"/);
-  t.is(submission, 503);
-  t.regex(type, /:quarantined$/);
-  t.is((await fetch(`${node.endpoints.api}/v1/submissions/${digest}`)).status, 200, 'what is final can be read');
-  t.is((await fetch(`${node.endpoints.ops}/livez`)).status, 200, 'the process is not to be restarted for it');
-  t.is((await node.stop()).code, 0);
+    const node = await start(t, dataDir);
+    const { ready, why, submission, type } = await lookAt(node);
+    t.is(ready, 503);
+    t.regex(why, /quarantined: .*run \\"quorate wal verify\\", then \\"quorate wal repair\\"/);
+    t.is(submission, 503);
+    t.regex(type, /:quarantined$/);
+    t.is((await fetch(`${node.endpoints.api}/v1/submissions/${digest}`)).status, 200, 'what is final can be read');
+    t.is((await fetch(`${node.endpoints.ops}/livez`)).status, 200, 'the process is not to be restarted for it');
+    t.is((await node.stop()).code, 0);
 
-  t.is((await quorate('wal', 'repair', '--data-dir', dataDir)).code, 65, 'without consent nothing is given up');
-  rmSync(dataDir, { recursive: true });
-  cpSync(whole, dataDir, { recursive: true });
-  const restored = await start(t, dataDir);
-  t.is((await fetch(`${restored.endpoints.ops}/readyz`)).status, 200, 'the copy of a stopped node is a backup');
-  t.is((await fetch(`${restored.endpoints.api}/v1/submissions/${digest}`)).status, 200);
-});
+    t.is((await quorate('wal', 'repair', '--data-dir', dataDir)).code, 65, 'without consent nothing is given up');
+    rmSync(dataDir, { recursive: true });
+    cpSync(whole, dataDir, { recursive: true });
+    const restored = await start(t, dataDir);
+    t.is((await fetch(`${restored.endpoints.ops}/readyz`)).status, 200, 'the copy of a stopped node is a backup');
+    t.is((await fetch(`${restored.endpoints.api}/v1/submissions/${digest}`)).status, 200);
+  },
+);
 
 test.serial('ST-1: a torn end is set aside by the start, and the node goes on', async (t) => {
   const dataDir = dataDirectory(t);

@@ -56,20 +56,23 @@ async function startIn(folder: string, t: ExecutionContext): Promise<LocalNode> 
   return node;
 }
 
-test.serial('DO-1: the README path from a start to a verified receipt, a forged one, a killed thread and an own kind', async (t) => {
-  t.timeout(120_000);
-  const folder = checkout(t);
-  const node = await startIn(folder, t);
-  const steps = stepsOf(README);
-  t.true(steps.length >= 5);
-  for (const { script, printed, line } of steps) {
-    const here = script.replaceAll('http://127.0.0.1:8080', node.endpoints.api);
-    const { code, output } = await run('bash', ['-euo', 'pipefail', '-c', here], folder);
-    t.is(code, 0, `README.md:${line} failed:\n${here}\n${output}`);
-    const missing = missingLine(printed, output);
-    t.is(missing, null, `README.md:${line} prints this line, the commands did not; they wrote:\n${output}`);
-  }
-});
+test.serial(
+  'DO-1: the README path from a start to a verified receipt, a forged one, a killed thread and an own kind',
+  async (t) => {
+    t.timeout(120_000);
+    const folder = checkout(t);
+    const node = await startIn(folder, t);
+    const steps = stepsOf(README);
+    t.true(steps.length >= 5);
+    for (const { script, printed, line } of steps) {
+      const here = script.replaceAll('http://127.0.0.1:8080', node.endpoints.api);
+      const { code, output } = await run('bash', ['-euo', 'pipefail', '-c', here], folder);
+      t.is(code, 0, `README.md:${line} failed:\n${here}\n${output}`);
+      const missing = missingLine(printed, output);
+      t.is(missing, null, `README.md:${line} prints this line, the commands did not; they wrote:\n${output}`);
+    }
+  },
+);
 
 test('DO-1: the README names the two commands that package.json has, and every command of the CLI', (t) => {
   const { scripts, engines } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
