@@ -1,6 +1,6 @@
-// The manual clock: timers at their own moment, in order, including those set on the way.
+// Clocks: the manual one runs timers at their own moment and in order, the one of the system never before their time.
 import test from 'ava';
-import { ManualClock } from './clock.js';
+import { ManualClock, systemClock } from './clock.js';
 
 test('timers run at their moment, in the order set, nested ones included', (t) => {
   const clock = new ManualClock(1_000);
@@ -21,4 +21,20 @@ test('timers run at their moment, in the order set, nested ones included', (t) =
   t.is(seen.at(-1), 'late 1020 20');
   t.is(clock.now(), 1_115);
   t.is(clock.nextTimerMs(), null);
+});
+
+test('a timer of the system never runs before its time by the monotonic clock, and one beyond 2³¹ ms does not run at once', async (t) => {
+  const ran: string[] = [];
+  const far = systemClock.setTimer(2 ** 32, () => ran.push('far'));
+  const early: number[] = [];
+  const delays = Array.from({ length: 120 }, (_, index) => 1 + (index % 40) / 7);
+  for (const delayMs of delays) {
+    const startMs = systemClock.monotonic();
+    await new Promise<void>((resolve) => systemClock.setTimer(delayMs, resolve));
+    const leftMs = startMs + delayMs - systemClock.monotonic();
+    if (leftMs > 0) early.push(leftMs);
+  }
+  far.cancel();
+  t.deepEqual(early, []);
+  t.deepEqual(ran, []);
 });

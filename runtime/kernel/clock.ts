@@ -6,10 +6,22 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   setTimer(delayMs, run) {
-    const handle = setTimeout(run, delayMs);
+    const dueMs = performance.now() + delayMs;
+    const wait = (leftMs: number) => setTimeout(fire, Math.min(TIMEOUT_MAX_MS, Math.ceil(leftMs)));
+    // Node counts whole milliseconds from a cached time, so a timeout can end before its time by the monotonic clock;
+    // who then looks whether something is due would find that it is not, and never look again.
+    const fire = () => {
+      const leftMs = dueMs - performance.now();
+      if (leftMs > 0) handle = wait(leftMs);
+      else run();
+    };
+    let handle = wait(delayMs);
     return { cancel: () => clearTimeout(handle) };
   },
 };
+
+/** 2³¹−1 ms, 24.8 days: a longer timeout would end at once. */
+const TIMEOUT_MAX_MS = 2_147_483_647;
 
 interface Due {
   readonly atMs: number;
