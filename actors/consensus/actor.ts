@@ -9,7 +9,7 @@ import { type Genesis, parseGenesis } from '../../protocol/genesis.js';
 import type { JsonObject } from '../../protocol/json.js';
 import type { Entry } from '../../protocol/ledger/apply.js';
 import { genesisTip, type Tip } from '../../protocol/ledger/header.js';
-import { restoreRegistry } from '../../protocol/registry.js';
+import { registryText, restoreRegistry } from '../../protocol/registry.js';
 import { Mistakes } from '../../protocol/shape.js';
 import type { Prepared } from '../../protocol/submission.js';
 import { unpackBytes } from '../../runtime/kernel/batch.js';
@@ -37,6 +37,7 @@ interface State {
   readonly committed: Committed;
   readonly reader: LedgerReader;
   readonly quarantined: string | null;
+  readonly report: () => void;
   readonly reports: NodeJS.Timeout;
 }
 
@@ -74,14 +75,16 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     );
     const host = new Host({ ...shared, mempool, metrics, report: (name, value) => actor.report(name, value) });
     host.start();
+    links.ingress.onUp(() => links.ingress.tell('connected', { registry: registryText(committed.registry) }));
     reportChain(actor, committed, condition.quarantine);
     let reported = committed.tip.height;
-    const reports = setInterval(() => {
+    const report = (): void => {
       if (committed.tip.height === reported || core.halted !== null) return;
       reported = committed.tip.height;
       reportChain(actor, committed, condition.quarantine);
-    }, REPORT_MS);
-    return { host, mempool, committed, reader, quarantined: condition.quarantine, reports };
+    };
+    const reports = setInterval(report, REPORT_MS);
+    return { host, mempool, committed, reader, quarantined: condition.quarantine, report, reports };
   },
 
   tell: {},
@@ -100,7 +103,9 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
   },
 
   async drain(state) {
-    while (!state.host.idle) await new Promise((resolve) => setTimeout(resolve, 5));
+    await state.host.drain();
+    // The last height, for state.json.
+    state.report();
   },
 
   async stop(state) {

@@ -2,6 +2,7 @@
 // what became of their submissions. It must never answer for something that the log does not have.
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import { listenRefusal } from '../../config/listen-refusal.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { parseGenesis } from '../../protocol/genesis.js';
 import type { JsonObject } from '../../protocol/json.js';
@@ -13,6 +14,7 @@ import { LedgerReader } from '../ledger/reader.js';
 import { VerifyPool } from '../verify/pool.js';
 import { Answers } from './answers.js';
 import { Batches } from './batches.js';
+import { Connections } from './connections.js';
 import { type IngressContract, ingressPolicies } from './contract.js';
 import { Door, type DoorLinks } from './door.js';
 import { IdempotencyKeys } from './idempotency.js';
@@ -21,7 +23,6 @@ import { createMetrics } from './metrics.js';
 import { createQueries } from './queries.js';
 import { Recorded } from './recorded.js';
 import { isGranted, type WishSigner, wishEnvelope } from './registry-wish.js';
-import { applyLimits, createServer } from './server.js';
 import type { IngressConfig } from './spec.js';
 import { emptySubmission } from './submission.js';
 
@@ -31,6 +32,7 @@ interface State {
   readonly recorded: Recorded;
   readonly idempotencyKeys: IdempotencyKeys;
   readonly server: FastifyInstance;
+  readonly connections: Connections;
   readonly pool: VerifyPool;
   readonly ledger: LedgerReader;
   readonly keyring: Keyring;
@@ -44,6 +46,7 @@ const SWEEP_MS = 25;
 /** How often the log is asked for entries that nobody works on: the remains of an append whose answer got lost. */
 const REPLAY_MS = 30_000;
 const WISH_DEADLINE_MS = 30_000;
+const WISH_AGAIN_MS = 100;
 
 export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
   policies: ingressPolicies,
@@ -51,8 +54,6 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
   async init(context) {
     const { config, clock, log, links } = context;
     const { settings } = config;
-    const genesis = parseGenesis(JSON.parse(config.genesis) as JsonObject);
-    const ledger = LedgerReader.open(config.ledger);
     const backend = settings.verify.backend === 'auto' ? null : settings.verify.backend;
     const pool = new VerifyPool({
       threads: settings.verify.threads,
@@ -60,7 +61,12 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       seed: config.seed,
       registry: context.registry,
     });
-    const verifiedBy = await pool.start();
+    // The port must be back soon after a death (DECISIONS 36): while the pool's threads start on other cores, this one
+    // loads the HTTP server, which takes about as long. Checks that come before a verify thread is there wait for it.
+    const poolStarted = pool.start();
+    const [{ createServer }, ed25519] = await Promise.all([import('./server.js'), loadEd25519(backend ?? undefined)]);
+    const genesis = parseGenesis(JSON.parse(config.genesis) as JsonObject);
+    const ledger = LedgerReader.open(config.ledger);
     const stored = ledger.registry;
     const keyring = new Keyring({
       genesis: genesis.registry,
@@ -72,6 +78,8 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     });
     const answers = new Answers(Math.random);
     const monotonic = () => clock.monotonic();
+    const inForce: State['inForce'] = { config, prepared: null };
+    const limits = () => inForce.config.settings.limits;
     const recorded = new Recorded(settings.idempotency, monotonic, ledger, answers);
     const idempotencyKeys = new IdempotencyKeys(settings.idempotency, monotonic);
     const metrics = createMetrics(context.registry, () => door.depth);
@@ -88,10 +96,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       inFlightMax: () => inForce.config.settings.limits.in_flight_max,
       verifyBatchMax: () => inForce.config.settings.verify.batch_max,
     });
-    const ed25519 = await loadEd25519(backend ?? undefined);
     const signer = { nodeId: config.nodeId, ed25519, secretKey: ed25519.keyPair(config.seed).secretKey };
-    const inForce = { config, prepared: null };
-    const limits = () => inForce.config.settings.limits;
     const server = createServer({
       door,
       batches: new Batches({
@@ -116,12 +121,15 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       settings: () => inForce.config.settings,
       log,
     });
+    const connections = new Connections(server.server);
+    connections.limit(limits());
     const state: State = {
       context,
       door,
       recorded,
       idempotencyKeys,
       server,
+      connections,
       pool,
       ledger,
       keyring,
@@ -130,7 +138,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       replays: setInterval(() => void door.replay(), REPLAY_MS),
       inForce,
     };
-    await server.listen({ host: config.host, port: config.port });
+    const [verifiedBy] = await Promise.all([poolStarted, listen(context, server)]);
     const address = server.server.address() as AddressInfo;
     context.report('listening', { ok: true, data: { host: address.address, port: address.port, verify: verifiedBy } });
     askForRegistry(state);
@@ -138,6 +146,10 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
   },
 
   tell: {
+    connected: (state, { registry }) => {
+      state.door.connected(registry);
+      reportRegistry(state);
+    },
     finalized: (state, block) => {
       state.door.finalized(block);
       if (block.registry !== null) reportRegistry(state);
@@ -158,7 +170,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       state.keyring.replaceSecrets(hmacSecrets);
       state.recorded.resize(settings.idempotency);
       state.idempotencyKeys.resize(settings.idempotency);
-      applyLimits(state.server, settings.limits);
+      state.connections.limit(settings.limits);
       askForRegistry(state);
     },
     abort(state) {
@@ -166,8 +178,11 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     },
   },
 
+  /** The port closes first; then every request in hand gets its answer, and every answer its way to the socket. */
   async drain(state) {
+    const closed = state.connections.drain();
     await state.door.drain();
+    await closed;
   },
 
   async stop(state) {
@@ -178,8 +193,26 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     await state.ledger.close();
   },
 
+  /** Connections in which a request is being read would be read on in a thread that ends. */
+  abandon(state) {
+    state.server.server.close();
+    state.server.server.closeAllConnections();
+  },
+
   inspect: (state) => state.door.stats(),
 });
+
+/** Opens the port. At the first start a port that cannot be had ends the process: waiting would not free it. */
+async function listen(context: ActorContext<DoorLinks, IngressConfig>, server: FastifyInstance): Promise<void> {
+  const { host, port } = context.config;
+  try {
+    await server.listen({ host, port });
+  } catch (error) {
+    const refusal = context.incarnation === 1 ? listenRefusal(error, '--listen', `${host}:${port}`) : null;
+    if (refusal !== null) context.fatal(refusal.exitCode, refusal.reason);
+    throw error;
+  }
+}
 
 /** Submits the operator's wish when the ledger does not grant it yet; the node is not ready until it does. */
 function askForRegistry(state: State): void {
@@ -189,6 +222,7 @@ function askForRegistry(state: State): void {
     return;
   }
   const { clock } = state.context;
+  const askAgain = () => void setTimeout(() => askForRegistry(state), WISH_AGAIN_MS).unref();
   state.context.report('registry', { ok: false, detail: 'the configured clients and kinds are not in force yet' });
   const raw = wishEnvelope(state.keyring.registry, wish, state.signer, clock.now());
   const requestId = 'registry-wish';
@@ -199,16 +233,13 @@ function askForRegistry(state: State): void {
     limitMs: clock.monotonic() + WISH_DEADLINE_MS,
     respondAsync: false,
     settle: (answer) => {
-      if (answer.status === 503) askAgain(state);
+      // Not known whether it was logged, as when the wal-writer died: to ask again is safe, the version decides.
+      if (answer.status === 503) askAgain();
       else if (answer.status !== 200)
         state.context.log.error({ answer: answer.body }, 'the registry could not be changed');
     },
   });
-  if (refused !== null) askAgain(state);
-}
-
-function askAgain(state: State): void {
-  setTimeout(() => askForRegistry(state), 100).unref();
+  if (refused !== null) askAgain();
 }
 
 function reportRegistry(state: State): void {

@@ -47,6 +47,8 @@ export interface DoorParts {
 type Parked = 'verify' | 'admit' | 'propose' | 'recorded';
 
 const VERIFIED_BATCH_MAX = 256;
+/** Finality takes milliseconds; no word after this long means that the word got lost, as when a mailbox was full. */
+const OVERDUE_MS = 5_000;
 
 export class Door {
   readonly #parts: DoorParts;
@@ -62,6 +64,9 @@ export class Door {
   readonly #parked: Record<Parked, Submission[]> = { verify: [], admit: [], propose: [], recorded: [] };
   readonly #settling = new Map<number, number[]>();
   #accepting = true;
+  /** Whether consensus can tell what becomes of a submission. Before that nothing is taken from the log. */
+  #connected = false;
+  #overdueLookAtMs = 0;
 
   constructor(parts: DoorParts) {
     this.#parts = parts;
@@ -305,7 +310,11 @@ export class Door {
     for (const submission of list) this.#answerAsync(submission);
     try {
       const { batch, transfer } = packProposal(list);
-      for (const submission of list) submission.stage = 'proposed';
+      const nowMs = this.#parts.clock.monotonic();
+      for (const submission of list) {
+        submission.stage = 'proposed';
+        submission.proposedAtMs = nowMs;
+      }
       const { taken } = await this.#parts.links.consensus.ask('propose', batch, { transfer });
       if (taken < list.length) this.#park('propose', list.slice(taken), null);
     } catch (error) {
@@ -313,12 +322,36 @@ export class Door {
     }
   }
 
-  /** Consensus came back without its mempool: everything that is not final yet is proposed again, in log order. */
+  /** Consensus is heard from now on. It may have decided before on what a client or the log brought in meanwhile. */
+  connected(registry: string): void {
+    this.#connected = true;
+    this.#parts.keyring.update(registry);
+    this.#proposeAgain();
+    void this.replay();
+  }
+
+  /** Consensus came back without its mempool, or was not heard: everything that is not final yet is proposed again, in log order. */
   #proposeAgain(): void {
     const again = new Set(this.#parked.propose.splice(0));
     for (const submission of this.#pending.values()) if (submission.stage === 'proposed') again.add(submission);
-    const ordered = [...again].sort((a, b) => a.lsn - b.lsn);
-    for (let at = 0; at < ordered.length; at += 256) void this.#propose(ordered.slice(at, at + 256));
+    this.#proposeInOrder([...again]);
+  }
+
+  /** Consensus answers a repetition with the outcome, if there is one by now. */
+  #proposeOverdue(nowMs: number): void {
+    if (nowMs < this.#overdueLookAtMs) return;
+    this.#overdueLookAtMs = nowMs + OVERDUE_MS;
+    const isOverdue = ({ stage, proposedAtMs }: Submission) =>
+      stage === 'proposed' && proposedAtMs <= nowMs - OVERDUE_MS;
+    const overdue = [...this.#pending.values()].filter(isOverdue);
+    if (overdue.length === 0) return;
+    this.#parts.log.warn({ count: overdue.length }, 'submissions without an outcome for long are proposed again');
+    this.#proposeInOrder(overdue);
+  }
+
+  #proposeInOrder(list: Submission[]): void {
+    list.sort((a, b) => a.lsn - b.lsn);
+    for (let at = 0; at < list.length; at += 256) void this.#propose(list.slice(at, at + 256));
   }
 
   /** Answers every waiting client of a finalized block, with its receipt. */
@@ -435,7 +468,9 @@ export class Door {
     this.#resume('verify');
     this.#resume('recorded');
     if (this.#parts.links.dedup.up) this.#resume('admit');
-    if (this.#parts.links.consensus.up) this.#resume('propose');
+    if (!this.#parts.links.consensus.up) return;
+    this.#resume('propose');
+    this.#proposeOverdue(nowMs);
   }
 
   #park(stage: Parked, list: readonly Submission[], error: unknown): void {
@@ -453,8 +488,8 @@ export class Door {
   }
 
   /** Takes up every unsettled inbox entry of the log that nobody here works on. Safe to call at any time. */
-  replay(): Promise<void> {
-    return this.#replay.run();
+  async replay(): Promise<void> {
+    if (this.#connected) await this.#replay.run();
   }
 
   /** Takes nothing new; resolves when every waiting client has its answer. */

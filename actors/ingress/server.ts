@@ -54,6 +54,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
     exposeHeadRoutes: false,
     genReqId: (request) => requestIdOf(request.headers['x-request-id']),
     logger: false,
+    schemaController: { compilersFactory: { buildValidator: () => noSchema, buildSerializer: () => noSchema } },
     http: { connectionsCheckingInterval: CONNECTIONS_CHECK_MS },
     routerOptions: { maxParamLength: PARAMETER_MAX },
     clientErrorHandler: (error, socket) => {
@@ -69,7 +70,6 @@ export function createServer(parts: ServerParts): FastifyInstance {
       answered(request.id, request.method, 'unknown', answer.status, 0);
     },
   });
-  applyLimits(server, limits());
 
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', (request, payload, done) => {
@@ -160,6 +160,14 @@ export function createServer(parts: ServerParts): FastifyInstance {
   }
 }
 
+/**
+ * No route has a schema: what comes in is judged by the door, and answers are text. Fastify would load its schema
+ * compilers all the same, a third of the time it takes until the port is open.
+ */
+function noSchema(): never {
+  throw new Error('routes of this server have no schemas');
+}
+
 function send(reply: FastifyReply, request: FastifyRequest, answer: Answer): FastifyReply {
   return reply.code(answer.status).headers(answer.headers).header('x-request-id', request.id).send(answer.body);
 }
@@ -173,14 +181,6 @@ function refusalOfBody(request: FastifyRequest): Refusal | null {
     return { slug: 'malformed-json', detail: 'the body is empty' };
   }
   return null;
-}
-
-/** Limits that a reload changes; what they bound from then on is new requests. */
-export function applyLimits({ server }: FastifyInstance, limits: IngressConfig['settings']['limits']): void {
-  server.requestTimeout = limits.server_timeout_ms;
-  // Left alone, headers would have a minute, however short the time for the whole request is.
-  server.headersTimeout = limits.server_timeout_ms;
-  server.maxConnections = limits.connections_max;
 }
 
 function refusalOfHttp(error: FastifyError | BodyTooLarge): Refusal {

@@ -43,6 +43,8 @@ export interface Submission {
   /** Position of its inbox record; 0 until it is written. */
   lsn: number;
   stage: Stage;
+  /** Monotonic milliseconds of the last proposal; 0 before it. */
+  proposedAtMs: number;
   prepared: Prepared | null;
   verifiedBy: VerifiedBy | null;
   /** Attestation JSON, '' for none. */
@@ -84,6 +86,7 @@ export function emptySubmission(
     waiters: [],
     lsn: 0,
     stage: 'logged',
+    proposedAtMs: 0,
     prepared: null,
     verifiedBy: null,
     attestation: '',

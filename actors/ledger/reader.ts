@@ -1,14 +1,15 @@
 // Read-only view of the ledger database for one thread. Opened by every actor that looks something up; the store alone
 // writes. A read sees what was committed when this turn of the event loop began, or later.
-import { open } from 'lmdb';
 import type { StoredBlock } from '../../protocol/ledger/block.js';
 import { decodeBlock } from '../../protocol/ledger/block-codec.js';
 import {
+  digestKey,
   type IndexValue,
   indexKey,
   META_CHAIN,
   META_HEAD,
   META_REGISTRY,
+  META_VALIDATORS,
   openTables,
   type Position,
   readIndexValue,
@@ -25,12 +26,13 @@ export class LedgerReader {
 
   /** Throws when the database is not there: the store makes it, and starts first. */
   static open(path: string): LedgerReader {
-    return new LedgerReader(openTables(open({ path, readOnly: true, maxDbs: 8 })));
+    return new LedgerReader(openTables(path, true));
   }
 
   /** From here on reads see everything that is committed now. */
   refresh(): void {
     this.#tables.root.resetReadTxn();
+    this.#tables.bodies.resetReadTxn();
   }
 
   get chain(): string | undefined {
@@ -46,15 +48,24 @@ export class LedgerReader {
     return this.#tables.meta.get(META_REGISTRY);
   }
 
+  /** The validator set with its epochs as JSON text, undefined in the first epoch. */
+  get validators(): string | undefined {
+    return this.#tables.meta.get(META_VALIDATORS);
+  }
+
   /** `key` is issuer \0 id. */
   find(key: string): IndexValue | undefined {
     const value = this.#tables.index.get(indexKey(key));
     return value === undefined ? undefined : readIndexValue(value);
   }
 
+  /** Where the entry with this digest stands. */
   position(digest: Buffer): Position | undefined {
-    const value = this.#tables.digests.get(digest);
-    return value === undefined ? undefined : readPosition(value);
+    const value = this.#tables.digests.get(digestKey(digest));
+    if (value === undefined) return undefined;
+    const position = readPosition(value);
+    const found = this.block(position.height)?.entries[position.index];
+    return found?.digest === digest.toString('hex') ? position : undefined;
   }
 
   block(height: number): StoredBlock | undefined {
@@ -64,10 +75,11 @@ export class LedgerReader {
 
   /** Verdict JSON of a submission that was refused after its 202. */
   rejected(digest: Buffer): string | undefined {
-    return this.#tables.rejected.get(digest)?.toString('utf8');
+    return this.#tables.rejected.get(digestKey(digest))?.toString('utf8');
   }
 
   async close(): Promise<void> {
     await this.#tables.root.close();
+    await this.#tables.bodies.close();
   }
 }

@@ -1,4 +1,4 @@
-// Clocks: the manual one runs timers at their own moment and in order, the one of the system never before their time.
+// The clocks: the manual one runs timers at their own moment, in order; the system's never runs one early.
 import test from 'ava';
 import { ManualClock, systemClock } from './clock.js';
 
@@ -23,18 +23,26 @@ test('timers run at their moment, in the order set, nested ones included', (t) =
   t.is(clock.nextTimerMs(), null);
 });
 
-test('a timer of the system never runs before its time by the monotonic clock, and one beyond 2³¹ ms does not run at once', async (t) => {
+test('RT-2: a timer of the system clock is never early by that clock, so that a restart that is due is seen as due', async (t) => {
+  const early = await Promise.all(
+    Array.from({ length: 400 }, (_, index) => {
+      const delayMs = 1 + index / 7;
+      const dueMs = systemClock.monotonic() + delayMs;
+      return new Promise<number>((fired) => {
+        systemClock.setTimer(delayMs, () => fired(Math.max(0, dueMs - systemClock.monotonic())));
+      });
+    }),
+  );
+  t.deepEqual(
+    early.filter((earlyMs) => earlyMs > 0),
+    [],
+  );
+});
+
+test('RT-14: a timer of the system clock beyond 2³¹ ms does not run at once', async (t) => {
   const ran: string[] = [];
   const far = systemClock.setTimer(2 ** 32, () => ran.push('far'));
-  const early: number[] = [];
-  const delays = Array.from({ length: 120 }, (_, index) => 1 + (index % 40) / 7);
-  for (const delayMs of delays) {
-    const startMs = systemClock.monotonic();
-    await new Promise<void>((resolve) => systemClock.setTimer(delayMs, resolve));
-    const leftMs = startMs + delayMs - systemClock.monotonic();
-    if (leftMs > 0) early.push(leftMs);
-  }
+  await new Promise<void>((resolve) => systemClock.setTimer(20, resolve));
   far.cancel();
-  t.deepEqual(early, []);
   t.deepEqual(ran, []);
 });

@@ -5,12 +5,12 @@ import type { Clock, Timer } from './contract.js';
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
+  // setTimeout counts whole milliseconds of the loop's own time and may fire up to one early by `monotonic`. Whoever
+  // then looks at the clock finds that nothing is due yet, and nobody calls again.
   setTimer(delayMs, run) {
     const dueMs = performance.now() + delayMs;
     const wait = (leftMs: number) => setTimeout(fire, Math.min(TIMEOUT_MAX_MS, Math.ceil(leftMs)));
-    // Node counts whole milliseconds from a cached time, so a timeout can end before its time by the monotonic clock;
-    // who then looks whether something is due would find that it is not, and never look again.
-    const fire = () => {
+    const fire = (): void => {
       const leftMs = dueMs - performance.now();
       if (leftMs > 0) handle = wait(leftMs);
       else run();

@@ -8,13 +8,13 @@ import { ActorCounters } from './retired.js';
 import type { ActorState } from './supervisor-types.js';
 
 export interface Seat<Config> {
-  readonly spec: ActorSpec<Config>;
-  readonly levels: readonly Level<Config>[];
+  spec: ActorSpec<Config>;
+  levels: readonly Level<Config>[];
   readonly needs: Prerequisites;
   readonly counters: ActorCounters;
   readonly reports: Map<string, ReportValue>;
   state: ActorState;
-  /** Spawned and not yet exited. */
+  /** Spawned and not yet exited; while `state` is 'waiting', a thread that loads its module and has not begun. */
   current: Incarnation | null;
   incarnations: number;
   history: History;
