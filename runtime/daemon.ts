@@ -141,7 +141,7 @@ class Running {
       registry,
       restartSettings: (config, { id, restart }): RestartSettings => restartSettings(config, id as ActorId, restart),
     });
-    this.#state = new StateFile(node, log);
+    this.#state = new StateFile(node, log, registry);
     const results = new Counter({
       name: 'quorate_peer_reload_total',
       help: 'Reloads of the configuration, by result.',
