@@ -17,10 +17,10 @@ async function start(t: ExecutionContext, dataDir: string, ...args: string[]): P
   return node;
 }
 
-/** A start that ends with 78; its standard error. */
-async function refused(t: ExecutionContext, dataDir: string, ...args: string[]): Promise<string> {
+/** A start that must end by itself; its standard error. */
+async function refused(t: ExecutionContext, dataDir: string, code = 78, args: string[] = []): Promise<string> {
   const ran = await quorate([...ANY_PORT, '--data-dir', dataDir, ...args]);
-  t.is(ran.code, 78, `${ran.stdout}${ran.stderr}`);
+  t.is(ran.code, code, `${ran.stdout}${ran.stderr}`);
   t.notRegex(ran.stderr, /\n\s+at /, 'no stack');
   t.notRegex(ran.stdout, /"action":"(?:backoff|restart)"/, 'no restart was tried');
   return ran.stderr;
@@ -95,7 +95,8 @@ test('CF-8, CF-9: damaged and foreign files of a data directory', async (t) => {
   const node = await start(t, dataDir);
   const key = readClientKey(at('keys/dev-client.json'));
   const sign = await signer();
-  t.is((await post(node.endpoints.api, sign(key, {}))).status, 200);
+  const first = sign(key, {});
+  t.is((await post(node.endpoints.api, first)).status, 200);
   t.is((await node.stop()).code, 0);
   t.is((await quorate(['init', '--data-dir', other])).code, 0);
 
@@ -142,6 +143,19 @@ test('CF-8, CF-9: damaged and foreign files of a data directory', async (t) => {
   rmSync(at('ledger'), { recursive: true });
   renameSync(join(root, 'ledger'), at('ledger'));
 
+  // A database that is none; the log has all that was in it.
+  for (const content of ['x'.repeat(100_000), 'x']) {
+    cpSync(at('ledger'), join(root, 'ledger'), { recursive: true });
+    writeFileSync(at('ledger/data.mdb'), content);
+    t.regex(
+      await refused(t, dataDir, 65),
+      /ledger is no usable database: .*Move it away: the start makes it again from/,
+    );
+    rmSync(at('ledger'), { recursive: true });
+    renameSync(join(root, 'ledger'), at('ledger'));
+  }
+  rmSync(at('ledger'), { recursive: true });
+
   // Files that the start makes anew, and one that the daemon does not need.
   put(at('run/admin.token'), 'garbage', 0o644);
   put(at('run/endpoints.json'), 'garbage', 0o644);
@@ -149,11 +163,16 @@ test('CF-8, CF-9: damaged and foreign files of a data directory', async (t) => {
   const mended = await start(t, dataDir);
   t.regex(mended.adminToken, /^[0-9a-f]{64}$/);
   t.is(statSync(at('run/admin.token')).mode & 0o777, 0o600);
+  t.is(
+    (await http(`${mended.endpoints.api}/v1/submissions/${first.digest}`)).body.state,
+    'final',
+    'the ledger is whole',
+  );
   t.is((await post(mended.endpoints.api, sign(key, {}))).status, 200);
   const submit = await quorate(['submit', '--data-dir', dataDir, '--data', '{"text":"x"}']);
   t.is(submit.code, 65);
   t.regex(submit.stderr, /dev-client\.json: not JSON/);
   t.is((await mended.stop()).code, 0);
   mkdirSync(join(root, 'kinds'));
-  t.regex(await refused(t, dataDir, '--kinds-dir', join(root, 'kinds')), /dev-client\.json: found .*; allowed: /);
+  t.regex(await refused(t, dataDir, 78, ['--kinds-dir', join(root, 'kinds')]), /dev-client\.json: found .*; allowed: /);
 });
