@@ -15,6 +15,8 @@ import { event } from '../observability/events.js';
 import { canonicalize } from '../protocol/canonical.js';
 import { loadEd25519 } from '../protocol/crypto/ed25519.js';
 import type { Genesis } from '../protocol/genesis.js';
+import { ShapeError } from '../protocol/kinds/kind.js';
+import { parseWish } from '../protocol/kinds/registry-kind.js';
 
 /** Throws ConfigError: key file, modes, genesis, clients, kinds. */
 export async function establish(settings: QuorateConfig, log: Logger): Promise<NodeConfig> {
@@ -66,7 +68,7 @@ export async function establish(settings: QuorateConfig, log: Logger): Promise<N
 
 /**
  * What the operator wants the registry to be; null when nothing is configured. The development client stays registered
- * beside the configured ones as long as its key file is there.
+ * beside the configured ones as long as its key file is there. Throws ConfigError when this chain could never grant it.
  */
 export async function registryWish(
   settings: QuorateConfig,
@@ -80,7 +82,33 @@ export async function registryWish(
   // Without a clients_file the clients of the genesis stand; a kinds_dir alone must not drop them.
   const clients = settings.clients_file === null ? clientsOf(genesis) : named.clients;
   const names = new Set(clients.map(({ issuer }) => issuer));
-  return { clients: [...dev.filter(({ issuer }) => !names.has(issuer as string)), ...clients], kinds: named.kinds };
+  const wish = {
+    clients: [...clients, ...dev.filter(({ issuer }) => !names.has(issuer as string))],
+    kinds: named.kinds,
+  };
+  refuseImpossible(settings, wish, genesis);
+  return wish;
+}
+
+/** What the files cannot know and the chain does: its nodes, its operators. Refused here, before an actor trips over it. */
+function refuseImpossible(settings: QuorateConfig, { clients, kinds }: RegistryWish, genesis: Genesis): void {
+  try {
+    parseWish({ clients: [...clients], kinds: [...kinds] }, genesis.registry.frame);
+  } catch (error) {
+    if (!(error instanceof ShapeError)) throw error;
+    throw new ConfigError(
+      error.errors.map(({ pointer, found, allowed }) => {
+        const ofKinds = pointer.startsWith('/kinds') || settings.clients_file === null;
+        return configProblem({
+          file: (ofKinds ? settings.kinds_dir : settings.clients_file) ?? settings.genesis,
+          path: pointer.slice(1).replaceAll('/', '.'),
+          found,
+          allowed,
+          hint: `The chain of ${settings.genesis} decides this.`,
+        });
+      }),
+    );
+  }
 }
 
 function clientsOf(genesis: Genesis) {

@@ -9,7 +9,7 @@ import { type Genesis, parseGenesis } from '../../protocol/genesis.js';
 import type { JsonObject } from '../../protocol/json.js';
 import type { Entry } from '../../protocol/ledger/apply.js';
 import { genesisTip, type Tip } from '../../protocol/ledger/header.js';
-import { restoreRegistry } from '../../protocol/registry.js';
+import { registryText, restoreRegistry } from '../../protocol/registry.js';
 import { Mistakes } from '../../protocol/shape.js';
 import type { Prepared } from '../../protocol/submission.js';
 import { unpackBytes } from '../../runtime/kernel/batch.js';
@@ -75,6 +75,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     );
     const host = new Host({ ...shared, mempool, metrics, report: (name, value) => actor.report(name, value) });
     host.start();
+    links.ingress.onUp(() => links.ingress.tell('connected', { registry: registryText(committed.registry) }));
     reportChain(actor, committed, condition.quarantine);
     let reported = committed.tip.height;
     const report = (): void => {
@@ -102,7 +103,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
   },
 
   async drain(state) {
-    while (!state.host.idle) await new Promise((resolve) => setTimeout(resolve, 5));
+    await state.host.drain();
     // The last height, for state.json.
     state.report();
   },

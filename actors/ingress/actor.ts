@@ -23,17 +23,16 @@ import { createMetrics } from './metrics.js';
 import { createQueries } from './queries.js';
 import { Recorded } from './recorded.js';
 import { isGranted, type WishSigner, wishEnvelope } from './registry-wish.js';
-import { createServer } from './server.js';
 import type { IngressConfig } from './spec.js';
 import { emptySubmission } from './submission.js';
 
 interface State {
   readonly context: ActorContext<DoorLinks, IngressConfig>;
   readonly door: Door;
-  readonly server: FastifyInstance;
-  readonly connections: Connections;
   readonly recorded: Recorded;
   readonly idempotencyKeys: IdempotencyKeys;
+  readonly server: FastifyInstance;
+  readonly connections: Connections;
   readonly pool: VerifyPool;
   readonly ledger: LedgerReader;
   readonly keyring: Keyring;
@@ -47,6 +46,7 @@ const SWEEP_MS = 25;
 /** How often the log is asked for entries that nobody works on: the remains of an append whose answer got lost. */
 const REPLAY_MS = 30_000;
 const WISH_DEADLINE_MS = 30_000;
+const WISH_AGAIN_MS = 100;
 
 export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
   policies: ingressPolicies,
@@ -54,8 +54,6 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
   async init(context) {
     const { config, clock, log, links } = context;
     const { settings } = config;
-    const genesis = parseGenesis(JSON.parse(config.genesis) as JsonObject);
-    const ledger = LedgerReader.open(config.ledger);
     const backend = settings.verify.backend === 'auto' ? null : settings.verify.backend;
     const pool = new VerifyPool({
       threads: settings.verify.threads,
@@ -63,7 +61,12 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       seed: config.seed,
       registry: context.registry,
     });
-    const verifiedBy = await pool.start();
+    // The port must be back soon after a death (DECISIONS 36): while the pool's threads start on other cores, this one
+    // loads the HTTP server, which takes about as long. Checks that come before a verify thread is there wait for it.
+    const poolStarted = pool.start();
+    const [{ createServer }, ed25519] = await Promise.all([import('./server.js'), loadEd25519(backend ?? undefined)]);
+    const genesis = parseGenesis(JSON.parse(config.genesis) as JsonObject);
+    const ledger = LedgerReader.open(config.ledger);
     const stored = ledger.registry;
     const keyring = new Keyring({
       genesis: genesis.registry,
@@ -74,12 +77,11 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       secrets: config.hmacSecrets,
     });
     const answers = new Answers(Math.random);
-    const { max, ttl_ms: ttlMs } = settings.idempotency;
     const monotonic = () => clock.monotonic();
-    const recorded = new Recorded(max, ttlMs, monotonic, ledger, answers);
-    const idempotencyKeys = new IdempotencyKeys(max, ttlMs, monotonic);
     const inForce: State['inForce'] = { config, prepared: null };
     const limits = () => inForce.config.settings.limits;
+    const recorded = new Recorded(settings.idempotency, monotonic, ledger, answers);
+    const idempotencyKeys = new IdempotencyKeys(settings.idempotency, monotonic);
     const metrics = createMetrics(context.registry, () => door.depth);
     const door: Door = new Door({
       links,
@@ -91,10 +93,9 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       metrics,
       clock,
       log,
-      inFlightMax: () => limits().in_flight_max,
+      inFlightMax: () => inForce.config.settings.limits.in_flight_max,
       verifyBatchMax: () => inForce.config.settings.verify.batch_max,
     });
-    const ed25519 = await loadEd25519(backend ?? undefined);
     const signer = { nodeId: config.nodeId, ed25519, secretKey: ed25519.keyPair(config.seed).secretKey };
     const server = createServer({
       door,
@@ -125,10 +126,10 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     const state: State = {
       context,
       door,
-      server,
-      connections,
       recorded,
       idempotencyKeys,
+      server,
+      connections,
       pool,
       ledger,
       keyring,
@@ -137,7 +138,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       replays: setInterval(() => void door.replay(), REPLAY_MS),
       inForce,
     };
-    await listen(context, server);
+    const [verifiedBy] = await Promise.all([poolStarted, listen(context, server)]);
     const address = server.server.address() as AddressInfo;
     context.report('listening', { ok: true, data: { host: address.address, port: address.port, verify: verifiedBy } });
     askForRegistry(state);
@@ -145,6 +146,10 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
   },
 
   tell: {
+    connected: (state, { registry }) => {
+      state.door.connected(registry);
+      reportRegistry(state);
+    },
     finalized: (state, block) => {
       state.door.finalized(block);
       if (block.registry !== null) reportRegistry(state);
@@ -163,9 +168,9 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       state.inForce.prepared = null;
       const { hmacSecrets, settings } = state.inForce.config;
       state.keyring.replaceSecrets(hmacSecrets);
+      state.recorded.resize(settings.idempotency);
+      state.idempotencyKeys.resize(settings.idempotency);
       state.connections.limit(settings.limits);
-      state.recorded.resize(settings.idempotency.max, settings.idempotency.ttl_ms);
-      state.idempotencyKeys.resize(settings.idempotency.max, settings.idempotency.ttl_ms);
       askForRegistry(state);
     },
     abort(state) {
@@ -186,6 +191,12 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     await state.server.close();
     await state.pool.close();
     await state.ledger.close();
+  },
+
+  /** Connections in which a request is being read would be read on in a thread that ends. */
+  abandon(state) {
+    state.server.server.close();
+    state.server.server.closeAllConnections();
   },
 
   inspect: (state) => state.door.stats(),
@@ -211,6 +222,7 @@ function askForRegistry(state: State): void {
     return;
   }
   const { clock } = state.context;
+  const askAgain = () => void setTimeout(() => askForRegistry(state), WISH_AGAIN_MS).unref();
   state.context.report('registry', { ok: false, detail: 'the configured clients and kinds are not in force yet' });
   const raw = wishEnvelope(state.keyring.registry, wish, state.signer, clock.now());
   const requestId = 'registry-wish';
@@ -218,12 +230,16 @@ function askForRegistry(state: State): void {
   const refused = state.door.admit(submission, {
     requestId,
     deadlineMs: clock.monotonic() + WISH_DEADLINE_MS,
+    limitMs: clock.monotonic() + WISH_DEADLINE_MS,
     respondAsync: false,
     settle: (answer) => {
-      if (answer.status !== 200) state.context.log.error({ answer: answer.body }, 'the registry could not be changed');
+      // Not known whether it was logged, as when the wal-writer died: to ask again is safe, the version decides.
+      if (answer.status === 503) askAgain();
+      else if (answer.status !== 200)
+        state.context.log.error({ answer: answer.body }, 'the registry could not be changed');
     },
   });
-  if (refused !== null) setTimeout(() => askForRegistry(state), 100).unref();
+  if (refused !== null) askAgain();
 }
 
 function reportRegistry(state: State): void {

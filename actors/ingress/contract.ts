@@ -31,6 +31,11 @@ export interface RefusedBatch {
 
 export type IngressContract = {
   tell: {
+    /**
+     * From here on this consensus is heard: one is said to each new pair of incarnations. What became of submissions
+     * before was told to nobody. `registry` is the one in force, as JSON text.
+     */
+    connected: { readonly registry: string };
     finalized: FinalizedBlock;
     refused: RefusedBatch;
   };
@@ -39,7 +44,8 @@ export type IngressContract = {
 
 export const ingressPolicies: Policies<IngressContract> = {
   tell: {
-    finalized: { max: 256, reason: 'one a block; lost ones are read from the ledger when the client asks again' },
+    connected: { max: 4, reason: 'one for each pair of incarnations' },
+    finalized: { max: 256, reason: 'one a block; of lost ones consensus tells again when ingress proposes again' },
     refused: { max: 256, reason: 'one a block' },
   },
   ask: {},

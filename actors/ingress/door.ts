@@ -2,6 +2,7 @@
 // this order: log, parse, signature, dedup, kind, consensus. Called by the HTTP server and the actor. It answers nothing
 // before the log has the body, and forgets nothing that the log has before it is final or refused.
 import type { Logger } from 'pino';
+import { SignatureFormatError } from '../../protocol/envelope.js';
 import { SettledReason } from '../../protocol/wal-record.js';
 import { Batch } from '../../runtime/kernel/batch.js';
 import type { Clock, Links } from '../../runtime/kernel/contract.js';
@@ -38,7 +39,6 @@ export interface DoorParts {
   readonly metrics: IngressMetrics;
   readonly clock: Clock;
   readonly log: Logger;
-  /** From the configuration in force. */
   readonly inFlightMax: () => number;
   readonly verifyBatchMax: () => number;
 }
@@ -47,6 +47,8 @@ export interface DoorParts {
 type Parked = 'verify' | 'admit' | 'propose' | 'recorded';
 
 const VERIFIED_BATCH_MAX = 256;
+/** Finality takes milliseconds; no word after this long means that the word got lost, as when a mailbox was full. */
+const OVERDUE_MS = 5_000;
 
 export class Door {
   readonly #parts: DoorParts;
@@ -62,6 +64,9 @@ export class Door {
   readonly #parked: Record<Parked, Submission[]> = { verify: [], admit: [], propose: [], recorded: [] };
   readonly #settling = new Map<number, number[]>();
   #accepting = true;
+  /** Whether consensus can tell what becomes of a submission. Before that nothing is taken from the log. */
+  #connected = false;
+  #overdueLookAtMs = 0;
 
   constructor(parts: DoorParts) {
     this.#parts = parts;
@@ -136,6 +141,7 @@ export class Door {
     try {
       submission.prepared = prepare(submission.route, submission.raw);
     } catch (error) {
+      if (error instanceof SignatureFormatError) this.#parts.metrics.signatureErrors.inc();
       this.#refuse(submission, refusalOfError(error));
       return null;
     }
@@ -304,7 +310,11 @@ export class Door {
     for (const submission of list) this.#answerAsync(submission);
     try {
       const { batch, transfer } = packProposal(list);
-      for (const submission of list) submission.stage = 'proposed';
+      const nowMs = this.#parts.clock.monotonic();
+      for (const submission of list) {
+        submission.stage = 'proposed';
+        submission.proposedAtMs = nowMs;
+      }
       const { taken } = await this.#parts.links.consensus.ask('propose', batch, { transfer });
       if (taken < list.length) this.#park('propose', list.slice(taken), null);
     } catch (error) {
@@ -312,12 +322,36 @@ export class Door {
     }
   }
 
-  /** Consensus came back without its mempool: everything that is not final yet is proposed again, in log order. */
+  /** Consensus is heard from now on. It may have decided before on what a client or the log brought in meanwhile. */
+  connected(registry: string): void {
+    this.#connected = true;
+    this.#parts.keyring.update(registry);
+    this.#proposeAgain();
+    void this.replay();
+  }
+
+  /** Consensus came back without its mempool, or was not heard: everything that is not final yet is proposed again, in log order. */
   #proposeAgain(): void {
     const again = new Set(this.#parked.propose.splice(0));
     for (const submission of this.#pending.values()) if (submission.stage === 'proposed') again.add(submission);
-    const ordered = [...again].sort((a, b) => a.lsn - b.lsn);
-    for (let at = 0; at < ordered.length; at += 256) void this.#propose(ordered.slice(at, at + 256));
+    this.#proposeInOrder([...again]);
+  }
+
+  /** Consensus answers a repetition with the outcome, if there is one by now. */
+  #proposeOverdue(nowMs: number): void {
+    if (nowMs < this.#overdueLookAtMs) return;
+    this.#overdueLookAtMs = nowMs + OVERDUE_MS;
+    const isOverdue = ({ stage, proposedAtMs }: Submission) =>
+      stage === 'proposed' && proposedAtMs <= nowMs - OVERDUE_MS;
+    const overdue = [...this.#pending.values()].filter(isOverdue);
+    if (overdue.length === 0) return;
+    this.#parts.log.warn({ count: overdue.length }, 'submissions without an outcome for long are proposed again');
+    this.#proposeInOrder(overdue);
+  }
+
+  #proposeInOrder(list: Submission[]): void {
+    list.sort((a, b) => a.lsn - b.lsn);
+    for (let at = 0; at < list.length; at += 256) void this.#propose(list.slice(at, at + 256));
   }
 
   /** Answers every waiting client of a finalized block, with its receipt. */
@@ -353,11 +387,12 @@ export class Door {
       const submission =
         this.#pending.get(bytesKey(batch.digests, 32 * index)) ?? this.#pending.get(bytesKey(batch.bodies, 32 * index));
       if (submission === undefined) return;
+      // Also a duplicate's mark: dedup was away when the first one became final, and the next look-up finds that.
+      released.push(ledgerKey(submission));
       if (code === 'duplicate') {
         this.#replayRecorded(submission, batch.heights[index]!, batch.indexes[index]!);
         return;
       }
-      released.push(ledgerKey(submission));
       const refusal = this.#parts.answers.refusalOfCode(code, batch.details[index]!);
       if (submission.toldDurable) {
         const verdict = JSON.stringify({ status: batch.statuses[index], code, detail: batch.details[index] });
@@ -425,7 +460,7 @@ export class Door {
       if (submission.stage === 'admitted' || submission.stage === 'proposed') {
         submission.toldDurable = true;
         this.#settle(waiter, this.#parts.answers.durable(submission));
-      } else {
+      } else if (waiter.limitMs <= nowMs) {
         const slug = submission.stage === 'verified' ? 'dedup-unavailable' : 'unavailable';
         this.#settle(waiter, this.#parts.answers.problem({ slug }, waiter.requestId));
       }
@@ -433,7 +468,9 @@ export class Door {
     this.#resume('verify');
     this.#resume('recorded');
     if (this.#parts.links.dedup.up) this.#resume('admit');
-    if (this.#parts.links.consensus.up) this.#resume('propose');
+    if (!this.#parts.links.consensus.up) return;
+    this.#resume('propose');
+    this.#proposeOverdue(nowMs);
   }
 
   #park(stage: Parked, list: readonly Submission[], error: unknown): void {
@@ -451,8 +488,8 @@ export class Door {
   }
 
   /** Takes up every unsettled inbox entry of the log that nobody here works on. Safe to call at any time. */
-  replay(): Promise<void> {
-    return this.#replay.run();
+  async replay(): Promise<void> {
+    if (this.#connected) await this.#replay.run();
   }
 
   /** Takes nothing new; resolves when every waiting client has its answer. */
@@ -462,12 +499,18 @@ export class Door {
     this.#tellSettled();
   }
 
-  /** The submission with this digest that is on its way, if any. */
+  /** Whether the submission with this digest is on its way. */
   underway(digest: string): boolean {
     if (this.#pending.has(digest)) return true;
-    for (const { prepared } of this.#pending.values())
-      if (prepared && bytesKey(prepared.digest) === digest) return true;
+    for (const { prepared } of this.#pending.values()) if (bytesKey(prepared!.digest) === digest) return true;
     return false;
+  }
+
+  /** Digest of the submission of this name (ledgerKey) that is on its way, if any. */
+  underwayAs(name: string): Buffer | null {
+    for (const submission of this.#pending.values())
+      if (ledgerKey(submission) === name) return submission.prepared!.digest;
+    return null;
   }
 
   stats(): Record<string, number> {

@@ -3,8 +3,8 @@
 import type { LRUCache } from 'lru-cache';
 import { BlockReceipts } from '../../protocol/ledger/block.js';
 import type { LedgerReader } from '../ledger/reader.js';
+import { answerCache, type CacheLimits, resized } from './answer-cache.js';
 import type { Answers, BlockAnswers } from './answers.js';
-import { recentCache, resized } from './recent.js';
 import type { Answer } from './submission.js';
 
 export interface RecentAnswer {
@@ -18,18 +18,19 @@ export class Recorded {
    * text is written again when it is asked for: 10 000 ready answers would be 17 MB that every collection has to move.
    */
   #cache: LRUCache<string, RecentAnswer>;
+  readonly #monotonic: () => number;
   readonly #ledger: LedgerReader;
   readonly #answers: Answers;
 
-  constructor(max: number, ttlMs: number, monotonic: () => number, ledger: LedgerReader, answers: Answers) {
-    this.#cache = recentCache(max, ttlMs, monotonic);
+  constructor(limits: CacheLimits, monotonic: () => number, ledger: LedgerReader, answers: Answers) {
+    this.#cache = answerCache(limits, monotonic);
+    this.#monotonic = monotonic;
     this.#ledger = ledger;
     this.#answers = answers;
   }
 
-  /** Keeps the newest answers. */
-  resize(max: number, ttlMs: number): void {
-    this.#cache = resized(this.#cache, max, ttlMs);
+  resize(limits: CacheLimits): void {
+    this.#cache = resized(this.#cache, limits, this.#monotonic);
   }
 
   /** Under its content, and under its digest where that is another: a GET may come before the database has the block. */

@@ -11,8 +11,10 @@ export interface Answer {
 
 export interface Waiter {
   readonly requestId: string;
-  /** Monotonic milliseconds after which the client is told what is known by then. */
+  /** Monotonic milliseconds after which the client waits for finality no longer: 202 when the submission is durable. */
   readonly deadlineMs: number;
+  /** Monotonic milliseconds after which a client is told 503 when its submission is not even admitted; ≥ deadlineMs. */
+  readonly limitMs: number;
   /** The client asked to be answered as soon as the submission is durable and new (RFC 7240 respond-async). */
   readonly respondAsync: boolean;
   settle(answer: Answer): void;
@@ -41,6 +43,8 @@ export interface Submission {
   /** Position of its inbox record; 0 until it is written. */
   lsn: number;
   stage: Stage;
+  /** Monotonic milliseconds of the last proposal; 0 before it. */
+  proposedAtMs: number;
   prepared: Prepared | null;
   verifiedBy: VerifiedBy | null;
   /** Attestation JSON, '' for none. */
@@ -82,6 +86,7 @@ export function emptySubmission(
     waiters: [],
     lsn: 0,
     stage: 'logged',
+    proposedAtMs: 0,
     prepared: null,
     verifiedBy: null,
     attestation: '',

@@ -16,11 +16,12 @@ export interface NodeOptions {
   readonly dataDir?: string;
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  readonly cwd?: string;
   /** Without the harness's own flags: `dataDir` only says where to look, directory and ports come from the caller. */
   readonly bare?: true;
   /** Words put before node itself, such as strace and its options. */
   readonly wrapper?: readonly string[];
+  /** Working directory, where quorate.yaml is looked for. */
+  readonly cwd?: string;
 }
 
 export interface Exit {

@@ -1,0 +1,343 @@
+// Kill drill: actors of a living node are killed in turn and again while clients submit. A command for the full counts
+// (`node dist/testnet/drills/actor-kills.js --rounds 20 --extra store=200 --extra dedup=200`, the defaults), a function
+// for its test.
+// It must never forgive: whatever was not promised for a kill is a fault, and the exit code is the verdict.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { open } from 'lmdb';
+import { parseClientKey } from '../../client/sign.js';
+import { ACTOR_IDS, type ActorId } from '../../config/schema.js';
+import { LocalNode } from '../local/node.js';
+import { checkLedger, type LedgerFindings } from './actor-kills-ledger.js';
+import { type Attempt, KillLoad } from './actor-kills-load.js';
+import { percentile, reportText } from './actor-kills-report.js';
+
+export interface ActorKillsOptions {
+  readonly connections: number;
+  /** Kills of each actor, in turn: round after round. */
+  readonly rounds: number;
+  /** Further kills of one actor, one after the other: its own trap may need many to close. */
+  readonly extra: Readonly<Partial<Record<ActorId, number>>>;
+  /** Kept when given; otherwise the node gets a directory of its own, removed at the end. */
+  readonly dataDir?: string;
+  readonly progress?: (line: string) => void;
+}
+
+export interface Kill {
+  readonly actor: ActorId;
+  /** From the request to kill until the first submission that was sent after the kill was done has succeeded. */
+  readonly recoveredMs: number;
+  /** From the request to kill until every actor was up again. */
+  readonly allUpMs: number;
+  /** Answers that came between this kill and the next, by ending. */
+  readonly endings: Readonly<Record<string, number>>;
+}
+
+export interface ActorKillsReport {
+  readonly kills: readonly Kill[];
+  readonly acknowledged: number;
+  readonly attempts: number;
+  readonly slowestMs: number;
+  /** Kinds of answers and errors, with their numbers. */
+  readonly details: Readonly<Record<string, number>>;
+  readonly ledger: LedgerFindings;
+  /** Reader slots in use when the node was about to stop. */
+  readonly readerSlots: number;
+  /** From the end of the load until nothing was under way any more. */
+  readonly settledMs: number;
+  readonly faults: readonly string[];
+}
+
+/** First success after a kill (issue of the drill: 1 s); the slowest kill of each actor counts. */
+export const RECOVERY_LIMIT_MS = 1_000;
+const BACK_LIMIT_MS = 15_000;
+/** Work of the node's own that clients do not wait for: entries of lost appends are looked for every 30 s. */
+const SETTLE_LIMIT_MS = 45_000;
+const POLL_MS = 5;
+/** Successes between the end of one kill and the next, so that each kill hits a node at full work. */
+const SUCCESSES_BETWEEN = 64;
+const SPREAD_MS = 60;
+const FAULTS_MAX = 50;
+/** Reasons of an exit that the drill asks for: the kill itself, and neighbours that are taken along. */
+const EXPECTED_EXITS = new Set(['killed', 'stopped']);
+
+interface Status {
+  readonly id: ActorId;
+  readonly state: string;
+  readonly incarnation: number;
+  readonly failures: number;
+  readonly breaker: string;
+}
+
+class Drill {
+  readonly #node: LocalNode;
+  readonly #options: ActorKillsOptions;
+  readonly #load: KillLoad;
+  readonly #kills: Kill[] = [];
+  readonly #faults: string[] = [];
+  readonly #details: Record<string, number> = {};
+  #endings: Record<string, number> = {};
+  #attempts = 0;
+  #slowestMs = 0;
+  #successes = 0;
+  /** Whom connection errors are expected of now. */
+  #killed: ActorId | null = null;
+  /** Only requests sent after this moment prove that the node is back. */
+  #doneAtMs = Number.POSITIVE_INFINITY;
+  #recovered: ((atMs: number) => void) | null = null;
+
+  constructor(node: LocalNode, options: ActorKillsOptions) {
+    this.#node = node;
+    this.#options = options;
+    const key = parseClientKey(JSON.parse(readFileSync(join(node.dataDir, 'keys', 'dev-client.json'), 'utf8')));
+    const onAttempt = (attempt: Attempt): void => this.#onAttempt(attempt);
+    this.#load = new KillLoad({ api: node.endpoints.api, key, connections: options.connections, onAttempt });
+  }
+
+  async run(): Promise<ActorKillsReport> {
+    await this.#load.start();
+    for (const actor of this.#plan()) {
+      if (!(await this.#killOnce(actor))) break;
+    }
+    await this.#load.stop();
+    const settledMs = await this.#settled();
+    await this.#checkSupervision();
+    const readerSlots = await this.#readerSlots();
+    const { code } = await this.#node.stop();
+    if (code !== 0) this.#fault(`the node ended with ${code} after the drill`);
+    this.#checkExits();
+    const ledger = await checkLedger(this.#node.dataDir, this.#load.acknowledged);
+    for (const text of ledger.faults) this.#fault(text);
+    for (const id of this.#load.abandoned) this.#fault(`${id} was never acknowledged`);
+    this.#checkRecovery();
+    return {
+      kills: this.#kills,
+      acknowledged: this.#load.acknowledged.size,
+      attempts: this.#attempts,
+      slowestMs: this.#slowestMs,
+      details: this.#details,
+      ledger,
+      readerSlots,
+      settledMs,
+      faults: this.#faults,
+    };
+  }
+
+  #plan(): ActorId[] {
+    const { rounds, extra } = this.#options;
+    return [
+      ...Array.from({ length: rounds }, () => ACTOR_IDS).flat(),
+      ...ACTOR_IDS.flatMap((actor) => Array.from({ length: extra[actor] ?? 0 }, () => actor)),
+    ];
+  }
+
+  /** One kill and the recovery from it. False when the node is gone, or did not come back. */
+  async #killOnce(actor: ActorId): Promise<boolean> {
+    await this.#steady();
+    if (this.#node.hasExited) return this.#gone(actor);
+    this.#endings = {};
+    this.#killed = actor;
+    const before = await this.#status();
+    const killedAtMs = performance.now();
+    const recovery = new Promise<number>((resolve) => {
+      this.#recovered = resolve;
+    });
+    await this.#admin('POST', `/v1/admin/actors/${actor}/kill`);
+    this.#doneAtMs = performance.now();
+    const [recoveredAtMs, upAtMs] = await Promise.all([within(recovery, BACK_LIMIT_MS), this.#allUp(before, actor)]);
+    this.#doneAtMs = Number.POSITIVE_INFINITY;
+    if (this.#node.hasExited) return this.#gone(actor);
+    if (recoveredAtMs === null || upAtMs === null) {
+      const states = (await this.#status()).map(({ id, state }) => `${id} ${state}`).join(', ');
+      this.#fault(`after a kill of ${actor} the node was not back within ${BACK_LIMIT_MS} ms: ${states}`);
+      return false;
+    }
+    const kill = {
+      actor,
+      recoveredMs: recoveredAtMs - killedAtMs,
+      allUpMs: upAtMs - killedAtMs,
+      endings: this.#endings,
+    };
+    this.#kills.push(kill);
+    this.#options.progress?.(
+      `${this.#kills.length} ${actor}: ${Math.round(kill.recoveredMs)} ms, ${JSON.stringify(kill.endings)}`,
+    );
+    return true;
+  }
+
+  #gone(actor: ActorId): false {
+    this.#fault(`the node ended after a kill of ${actor}: ${this.#node.output.slice(-1_000)}`);
+    return false;
+  }
+
+  /** The load runs as before; then a moment of no certain length, so that kills hit every state of work. */
+  async #steady(): Promise<void> {
+    const wanted = this.#successes + SUCCESSES_BETWEEN;
+    await until(() => this.#successes >= wanted || this.#node.hasExited, BACK_LIMIT_MS);
+    await pause(SPREAD_MS * Math.random());
+  }
+
+  /** When every actor was seen up, the killed one in another incarnation; null when that took too long. */
+  async #allUp(before: readonly Status[], killed: ActorId): Promise<number | null> {
+    const was = before.find(({ id }) => id === killed)!.incarnation;
+    const isUp = ({ id, state, incarnation }: Status): boolean =>
+      state === 'up' && (id !== killed || incarnation > was);
+    const untilMs = performance.now() + BACK_LIMIT_MS;
+    while (performance.now() < untilMs && !this.#node.hasExited) {
+      if ((await this.#status()).every(isUp)) return performance.now();
+      await pause(POLL_MS);
+    }
+    return null;
+  }
+
+  #onAttempt({ sentAtMs, endedAtMs, ending, detail }: Attempt): void {
+    this.#attempts += 1;
+    this.#slowestMs = Math.max(this.#slowestMs, endedAtMs - sentAtMs);
+    this.#endings[ending] = (this.#endings[ending] ?? 0) + 1;
+    this.#details[detail] = (this.#details[detail] ?? 0) + 1;
+    // A 202 may come from the log alone: that the node is back is shown by a receipt.
+    if (ending === 'final') {
+      this.#successes += 1;
+      if (sentAtMs > this.#doneAtMs) this.#recovered?.(endedAtMs);
+    } else if (ending === 'no-answer' || ending === 'wrong') {
+      this.#fault(`after a kill of ${this.#killed}: ${detail}`);
+    } else if (ending === 'connection' && this.#killed !== 'ingress') {
+      this.#fault(`a connection error (${detail}) after a kill of ${this.#killed}, which holds no connection`);
+    }
+  }
+
+  /** The clients are gone: what the node still has in hand must come to an end by itself. */
+  async #settled(): Promise<number> {
+    const startMs = performance.now();
+    let left = '';
+    while (performance.now() - startMs < SETTLE_LIMIT_MS && !this.#node.hasExited) {
+      const door = await this.#admin('GET', '/v1/admin/actors/ingress');
+      const log = await this.#admin('GET', '/v1/admin/actors/wal-writer');
+      const consensus = await this.#admin('GET', '/v1/admin/actors/consensus');
+      const counts: Record<string, unknown> = {
+        ...door,
+        unsettled: log['unsettled'],
+        mempool: consensus['mempool'],
+        unwritten: consensus['unwritten'],
+      };
+      left = Object.entries(counts)
+        .filter(([, count]) => count !== 0)
+        .map(([name, count]) => `${name} ${count}`)
+        .join(', ');
+      if (left === '') return performance.now() - startMs;
+      await pause(100);
+    }
+    this.#fault(`${SETTLE_LIMIT_MS} ms after the load the node still has: ${left}`);
+    return performance.now() - startMs;
+  }
+
+  /** An operator's kill is no failure: it spends no budget, opens no breaker, lengthens no backoff. */
+  async #checkSupervision(): Promise<void> {
+    if (this.#node.hasExited) return;
+    for (const { id, failures, breaker } of await this.#status()) {
+      if (failures !== 0 || breaker !== 'closed')
+        this.#fault(`${id} has ${failures} failures and a breaker that is ${breaker}`);
+    }
+  }
+
+  #checkExits(): void {
+    for (const { msg, actor, reason, detail } of this.#node.logs()) {
+      if (msg !== 'actor exited' || EXPECTED_EXITS.has(String(reason))) continue;
+      this.#fault(`${actor} ${reason}, which nobody asked for: ${detail}`);
+    }
+  }
+
+  #checkRecovery(): void {
+    for (const actor of ACTOR_IDS) {
+      const times = this.#kills.filter((kill) => kill.actor === actor).map(({ recoveredMs }) => recoveredMs);
+      const slowest = percentile(times, 100);
+      if (slowest > RECOVERY_LIMIT_MS) {
+        this.#fault(
+          `${actor}: the first success came up to ${Math.round(slowest)} ms after a kill, allowed ${RECOVERY_LIMIT_MS}`,
+        );
+      }
+    }
+  }
+
+  /** A thread that dies must give its slot in the reader table back: there are 126. */
+  async #readerSlots(): Promise<number> {
+    if (this.#node.hasExited) return Number.NaN;
+    const ledger = open({ path: join(this.#node.dataDir, 'ledger'), readOnly: true, maxDbs: 8 });
+    const slots = ledger.readerList().trim().split('\n').length - 1;
+    await ledger.close();
+    if (slots > ACTOR_IDS.length)
+      this.#fault(`${slots} reader slots are in use, by at most ${ACTOR_IDS.length} threads`);
+    return slots;
+  }
+
+  async #status(): Promise<readonly Status[]> {
+    return (await this.#admin('GET', '/v1/admin/actors'))['actors'] as readonly Status[];
+  }
+
+  async #admin(method: 'GET' | 'POST', path: string): Promise<Record<string, unknown>> {
+    const headers = { authorization: `Bearer ${this.#node.adminToken}` };
+    const response = await fetch(`${this.#node.endpoints.ops}${path}`, { method, headers });
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    return (await response.json()) as Record<string, unknown>;
+  }
+
+  #fault(text: string): void {
+    if (this.#faults.length < FAULTS_MAX) this.#faults.push(text);
+  }
+}
+
+export async function actorKills(options: ActorKillsOptions): Promise<ActorKillsReport> {
+  const node = await LocalNode.start(options.dataDir === undefined ? {} : { dataDir: options.dataDir });
+  try {
+    return await new Drill(node, options).run();
+  } finally {
+    await node.dispose();
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+async function until(done: () => boolean, limitMs: number): Promise<void> {
+  const untilMs = performance.now() + limitMs;
+  while (!done() && performance.now() < untilMs) await pause(POLL_MS);
+}
+
+function within(moment: Promise<number>, limitMs: number): Promise<number | null> {
+  return Promise.race([moment, pause(limitMs).then(() => null)]);
+}
+
+/** `store=200` */
+function extraOf(text: string): [ActorId, number] {
+  const [name, count] = text.split('=');
+  const actor = ACTOR_IDS.find((id) => id === name);
+  if (actor === undefined || !/^\d+$/.test(count ?? ''))
+    throw new Error(`--extra ${text}: allowed is ACTOR=COUNT with one of ${ACTOR_IDS.join(', ')}`);
+  return [actor, Number(count)];
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      connections: { type: 'string', default: '64' },
+      rounds: { type: 'string', default: '20' },
+      extra: { type: 'string', multiple: true, default: ['store=200', 'dedup=200'] },
+      'data-dir': { type: 'string' },
+      verbose: { type: 'boolean', default: false },
+    },
+  });
+  const report = await actorKills({
+    connections: Number(values.connections),
+    rounds: Number(values.rounds),
+    extra: Object.fromEntries(values.extra.map(extraOf)),
+    ...(values['data-dir'] === undefined ? {} : { dataDir: values['data-dir'] }),
+    ...(values.verbose ? { progress: (line: string) => void process.stderr.write(`${line}\n`) } : {}),
+  });
+  process.stdout.write(reportText(report));
+  process.exitCode = report.faults.length > 0 ? 1 : 0;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
