@@ -5,6 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { EXIT } from '../../runtime/exit-codes.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
+import { ledgerFileDamage } from '../ledger/file-check.js';
 import {
   digestKey,
   indexKey,
@@ -37,9 +38,11 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
   init(context) {
     const { ledger } = context.config;
     mkdirSync(ledger, { recursive: true, mode: 0o700 });
+    const damage = ledgerFileDamage(ledger);
+    if (damage !== null) refuseDamaged(context, damage);
     const metrics = createMetrics(context.registry);
     return context.vitals.gated(() => {
-      const tables = openTables(ledger, false);
+      const tables = openLedger(context);
       claim(context, tables);
       const head = tables.meta.get(META_HEAD);
       const height = head === undefined ? 0 : (JSON.parse(head) as { height: number }).height;
@@ -80,6 +83,22 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
 
   inspect: (state) => ({ height: state.height }),
 });
+
+function openLedger(context: Context): Tables {
+  try {
+    return openTables(context.config.ledger, false);
+  } catch (error) {
+    return refuseDamaged(context, (error as Error).message);
+  }
+}
+
+/** No restart mends the file, and the log has all that was in it. */
+function refuseDamaged(context: Context, damage: string): never {
+  const { ledger } = context.config;
+  const reason = `${ledger} is no usable database: ${damage}. Move it away: the start makes it again from the log.`;
+  context.fatal(EXIT.data.code, reason);
+  throw new Error(reason);
+}
 
 /** A database of another chain, or written by a newer layout, is not touched. */
 function claim(context: Context, tables: Tables): void {
