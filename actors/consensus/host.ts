@@ -142,21 +142,24 @@ export class Host {
     }
     const held = { effects: output.effects, durable: output.records.length === 0 };
     this.#held.push(held);
-    if (!held.durable) void this.#hold(held, output);
+    if (held.durable) return;
+    this.#append(output).then(
+      () => {
+        held.durable = true;
+        this.#release();
+      },
+      (error: Error) => this.#lost(error),
+    );
   }
 
-  async #hold(held: { durable: boolean }, output: Output): Promise<void> {
-    try {
-      await this.#append(output);
-    } catch (error) {
-      if (!isPeerGone(error)) throw error;
-      // The supervisor takes this actor along, and the next incarnation replays what is there. Until then nothing is
-      // carried out: not this, and nothing that was decided after it.
-      this.#parts.log.warn({ err: error }, 'consensus records were not acknowledged by the log');
-      return;
-    }
-    held.durable = true;
-    this.#release();
+  /**
+   * The records may be on disk or not, so nothing that rests on them may go out: this incarnation only waits for its end.
+   * When the log is gone the supervisor brings it; anything else it must be told by dying.
+   */
+  #lost(error: Error): void {
+    this.stop();
+    this.#parts.log.warn({ err: error }, 'the journal could not be written; consensus stands still');
+    if (!isPeerGone(error)) throw error;
   }
 
   async #append({ records, effects }: Output): Promise<void> {

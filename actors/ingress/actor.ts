@@ -23,7 +23,6 @@ import { createMetrics } from './metrics.js';
 import { createQueries } from './queries.js';
 import { Recorded } from './recorded.js';
 import { isGranted, type WishSigner, wishEnvelope } from './registry-wish.js';
-import { createServer } from './server.js';
 import type { IngressConfig } from './spec.js';
 import { emptySubmission } from './submission.js';
 
@@ -55,8 +54,6 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
   async init(context) {
     const { config, clock, log, links } = context;
     const { settings } = config;
-    const genesis = parseGenesis(JSON.parse(config.genesis) as JsonObject);
-    const ledger = LedgerReader.open(config.ledger);
     const backend = settings.verify.backend === 'auto' ? null : settings.verify.backend;
     const pool = new VerifyPool({
       threads: settings.verify.threads,
@@ -64,7 +61,12 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       seed: config.seed,
       registry: context.registry,
     });
-    const verifiedBy = await pool.start();
+    // The port must be back soon after a death (DECISIONS 36): while the pool's threads start on other cores, this one
+    // loads the HTTP server, which takes about as long. Checks that come before a verify thread is there wait for it.
+    const poolStarted = pool.start();
+    const [{ createServer }, ed25519] = await Promise.all([import('./server.js'), loadEd25519(backend ?? undefined)]);
+    const genesis = parseGenesis(JSON.parse(config.genesis) as JsonObject);
+    const ledger = LedgerReader.open(config.ledger);
     const stored = ledger.registry;
     const keyring = new Keyring({
       genesis: genesis.registry,
@@ -94,7 +96,6 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       inFlightMax: () => inForce.config.settings.limits.in_flight_max,
       verifyBatchMax: () => inForce.config.settings.verify.batch_max,
     });
-    const ed25519 = await loadEd25519(backend ?? undefined);
     const signer = { nodeId: config.nodeId, ed25519, secretKey: ed25519.keyPair(config.seed).secretKey };
     const server = createServer({
       door,
@@ -137,7 +138,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       replays: setInterval(() => void door.replay(), REPLAY_MS),
       inForce,
     };
-    await listen(context, server);
+    const [verifiedBy] = await Promise.all([poolStarted, listen(context, server)]);
     const address = server.server.address() as AddressInfo;
     context.report('listening', { ok: true, data: { host: address.address, port: address.port, verify: verifiedBy } });
     askForRegistry(state);

@@ -37,6 +37,7 @@ export class Mailbox {
   readonly #asks: readonly ((state: unknown, request: unknown) => unknown)[];
   readonly #served = new Map<string, Served>();
   #creditsDue = false;
+  #closed = false;
 
   constructor(options: MailboxOptions) {
     this.#options = options;
@@ -47,6 +48,10 @@ export class Mailbox {
   /** Takes a caller's channel; an older one of the same caller is closed. */
   serve(caller: string, port: DataPort, depth: SharedArrayBuffer): void {
     this.close(caller);
+    if (this.#closed) {
+      port.close();
+      return;
+    }
     const owed = this.#tells.map(() => 0);
     const served: Served = { caller, port, depth: new Int32Array(depth), owed, dealt: 0, open: true };
     this.#served.set(caller, served);
@@ -68,7 +73,9 @@ export class Mailbox {
     served.port.close();
   }
 
+  /** For good: a channel that was under way when the actor began to stop is closed when it comes. */
   closeAll(): void {
+    this.#closed = true;
     for (const caller of [...this.#served.keys()]) this.close(caller);
   }
 

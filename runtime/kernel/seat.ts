@@ -14,7 +14,7 @@ export interface Seat<Config> {
   readonly counters: ActorCounters;
   readonly reports: Map<string, ReportValue>;
   state: ActorState;
-  /** Spawned and not yet exited. */
+  /** Spawned and not yet exited; while `state` is 'waiting', a thread that loads its module and has not begun. */
   current: Incarnation | null;
   incarnations: number;
   history: History;

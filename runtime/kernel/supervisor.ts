@@ -219,7 +219,8 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
 
   /**
    * Starts whoever may start now; everything that changes a seat ends here. A seat is in one of the three waiting states
-   * only from the exit of its last incarnation on, so a successor never starts before that.
+   * only from the exit of its last incarnation on, so a successor never starts before that. Threads that come up one
+   * after the other load their modules side by side, which is most of the time it takes; init runs in order.
    */
   #evaluate(): void {
     if (this.#mode !== 'running') return;
@@ -228,16 +229,22 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
       const { state, needs } = seat;
       if (state !== 'waiting' && state !== 'backoff' && state !== 'circuit_open') continue;
       if (seat.held > 0 || seat.dueAtMs > nowMs) continue;
-      if (!this.#seatsOf(needs.up).every((other) => other.state === 'up')) continue;
-      if (!this.#seatsOf(needs.attempted).every((other) => other.attempted)) continue;
-      this.#launch(seat);
+      const up = this.#seatsOf(needs.up);
+      const attempted = this.#seatsOf(needs.attempted);
+      // Not behind one that waits for a moment of its own: it may wait long.
+      const comesUp = (other: Seat<Config>) => other.state === 'up' || other.current !== null;
+      if (!up.every(comesUp) || !attempted.every((other) => other.attempted || comesUp(other))) continue;
+      seat.current ??= this.#spawn(seat);
+      if (!up.every((other) => other.state === 'up') || !attempted.every((other) => other.attempted)) continue;
+      this.#begin(seat, seat.current);
     }
     this.#settleWaiters();
   }
 
-  #launch(seat: Seat<Config>): void {
+  /** The thread loads its module and does nothing else until `begin`. */
+  #spawn(seat: Seat<Config>): Incarnation {
     const { spec } = seat;
-    seat.state = 'starting';
+    seat.state = 'waiting';
     seat.incarnations += 1;
     this.#setHistory(seat, atAttempt(seat.history, this.#clock.monotonic()), 'its time has come');
     if (seat.cause !== null) this.#metrics.restarted(spec.id, seat.cause);
@@ -261,8 +268,12 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
       onExit: (exit) => this.#onExit(seat, exit),
       onStuck: (detail) => this.#fatal(EXIT_STUCK_THREAD, detail),
     });
-    seat.current = incarnation;
     this.#switchboard.spawned(spec.id, incarnation);
+    return incarnation;
+  }
+
+  #begin(seat: Seat<Config>, incarnation: Incarnation): void {
+    seat.state = 'starting';
     this.#emit(seat, { kind: 'starting' });
     incarnation.init().then(
       ({ heapLimitMb }) => {
@@ -317,6 +328,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
 
   #onExit(seat: Seat<Config>, exit: Exit): void {
     const wasUp = seat.state === 'up' || seat.state === 'stopping';
+    const onlyLoaded = seat.state === 'waiting';
     seat.current = null;
     seat.lastExit = exit;
     seat.attempted = true;
@@ -333,9 +345,23 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     if (!wasUp && !asked && seat.cause !== null) this.#metrics.action('restart', 'failure');
     if (this.#mode !== 'running') seat.state = 'stopped';
     else if (seat.stopping !== null) seat.state = 'waiting';
-    else this.#decide(seat, exit);
+    else if (!onlyLoaded && reason !== 'killed' && this.#fell(seat)) {
+      seat.cause = 'neighbour';
+      seat.state = 'waiting';
+    } else this.#decide(seat, exit);
     this.#evaluate();
     this.#settleWaiters();
+  }
+
+  /**
+   * Whether a sibling that the actor stands on is down: it would have been taken along in a moment, and an end before that,
+   * such as by a call that the sibling left unanswered, is no failure of its own.
+   */
+  #fell(seat: Seat<Config>): boolean {
+    const { group, index } = seat.levels[0]!;
+    if (group.strategy === 'one-for-one') return false;
+    const earlier = group.children.slice(0, index).flatMap((child) => startOrder(child));
+    return earlier.some(({ id }) => this.#seat(id).state !== 'up');
   }
 
   /** An end that nobody planned: what the actor's policy and the budgets above it make of it. */
@@ -388,7 +414,9 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
    * `delayMs`. One that already waits for a later moment of its own keeps it.
    */
   async #recover(dead: Seat<Config>, level: Level<Config>, delayMs: number, cause: string): Promise<void> {
-    const seats = this.#seatsOf(affected(level));
+    // One that only loads holds nothing of what died: it goes on, and begins when its time has come.
+    const loads = ({ current, state }: Seat<Config>) => current !== null && state === 'waiting';
+    const seats = this.#seatsOf(affected(level)).filter((seat) => seat === dead || !loads(seat));
     const taken = seats.filter((seat) => seat === dead || seat.current !== null);
     for (const seat of seats) seat.held += 1;
     for (const seat of taken) {
