@@ -15,6 +15,7 @@ import {
   META_HEAD,
   META_LAYOUT,
   META_REGISTRY,
+  META_VALIDATORS,
   openTables,
   positionValue,
   type Tables,
@@ -73,6 +74,17 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
       state.metrics.blocks.inc(wanted.length);
       state.metrics.entries.inc(wanted.reduce((sum, { keys }) => sum + keys.length, 0));
       return { height: state.height };
+    },
+    beginEpoch: (state, { head, validators }) => {
+      const { height } = JSON.parse(head) as { height: number };
+      if (height !== state.height)
+        throw new RangeError(`an epoch at height ${height}, the ledger is at ${state.height}`);
+      write(state, () => {
+        // Before the first block there is no head: the next start begins the epoch again.
+        if (height > 0) state.tables.meta.putSync(META_HEAD, head);
+        state.tables.meta.putSync(META_VALIDATORS, validators);
+      });
+      return { height };
     },
   },
 
