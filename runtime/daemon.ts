@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { Counter } from 'prom-client';
-import { tree } from '../actors/tree.js';
+import { holdLedgerOpen, tree } from '../actors/tree.js';
 import { initialised } from '../config/chain-files.js';
 import { DataDirectoryHeld, type DataLock, lockDataDirectory } from '../config/data-lock.js';
 import { ConfigError } from '../config/errors.js';
@@ -117,6 +117,7 @@ class Running {
   readonly #reloader: Reloader;
   /** Where the client API listens; the report may come after the actor counts as up. */
   readonly #apiListens: Promise<Pick<AddressInfo, 'address' | 'port'>>;
+  #ledger: ReturnType<typeof holdLedgerOpen> | null = null;
   #draining = false;
   #ending = false;
 
@@ -189,6 +190,11 @@ class Running {
       return this.#fatal(EXIT.config.code, (error as Error).message);
     }
     try {
+      this.#ledger = holdLedgerOpen(this.#inForce.node);
+    } catch (error) {
+      return this.#fatal(EXIT.io.code, `the ledger cannot be opened: ${(error as Error).message}`);
+    }
+    try {
       await this.#supervisor.start();
     } catch (error) {
       return this.#fatal(EXIT.internal.code, `the actors did not start: ${(error as Error).message}`);
@@ -227,6 +233,7 @@ class Running {
       void this.#fatal(EXIT.internal.code, 'the drain did not end in time', 'node.stop_forced');
     }, node.settings.shutdown_ms);
     await this.#supervisor.stop();
+    await this.#ledger?.release();
     this.#state.close();
     await this.#ops.close();
     clearTimeout(forced);

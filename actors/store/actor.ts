@@ -1,12 +1,10 @@
 // The store: the only writer of the ledger database. Called by consensus (finalized blocks, in height order) and by
 // ingress (rejections). Every write runs inside the kill gate: a thread that dies inside a write transaction would
 // block the database for ever. Everything is encoded before a transaction opens.
-import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { open } from 'lmdb';
 import { EXIT } from '../../runtime/exit-codes.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
+import { openLedger } from '../ledger/environment.js';
 import {
   INDEX_VALUE_BYTES,
   indexKey,
@@ -15,7 +13,6 @@ import {
   META_HEAD,
   META_LAYOUT,
   META_REGISTRY,
-  openTables,
   POSITION_BYTES,
   type Tables,
   writeIndexValue,
@@ -34,18 +31,14 @@ interface State {
   height: number;
 }
 
-/** Address space, not disk: the file grows as it fills. 1 TiB is beyond what one node's ledger will be asked to hold. */
-const MAP_BYTES = 2 ** 40;
-
 export default defineActor<StoreContract, State, Record<never, never>, StoreConfig>({
   policies: storePolicies,
 
   init(context) {
     const { ledger } = context.config;
-    mkdirSync(dirname(ledger), { recursive: true, mode: 0o700 });
     const metrics = createMetrics(context.registry);
     return context.vitals.gated(() => {
-      const tables = openTables(open({ path: ledger, maxDbs: 8, mapSize: MAP_BYTES, noSubdir: false }));
+      const tables = openLedger(ledger);
       claim(context, tables);
       const head = tables.meta.get(META_HEAD);
       const height = head === undefined ? 0 : (JSON.parse(head) as { height: number }).height;

@@ -1,0 +1,20 @@
+// The ledger database opened for writing. Called by the store, its one writer, and by the composition root, which holds
+// it open as long as the process lives and never writes after that.
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { open } from 'lmdb';
+import { openTables, type Tables } from './tables.js';
+
+/** Address space, not disk: the file grows as it fills. 1 TiB is beyond what one node's ledger will be asked to hold. */
+const MAP_BYTES = 2 ** 40;
+
+/**
+ * A process has one LMDB environment for a file, shared by its threads, and the thread that opens it first decides how: a
+ * reader that comes first, while every other user of the database is dead, makes it read-only for the store too, which
+ * could then never start. Whoever holds the result keeps that from happening. Opening writes, so it must not happen in a
+ * thread that may be killed meanwhile, other than inside its kill gate.
+ */
+export function openLedger(path: string): Tables {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  return openTables(open({ path, maxDbs: 8, mapSize: MAP_BYTES, noSubdir: false }));
+}
