@@ -88,12 +88,25 @@ export function devClient({ places, ed25519, random }: Pick<NewChain, 'places' |
     const file = { issuer: DEV_ISSUER, public_key: publicKey, seed: Buffer.from(seed).toString('hex') };
     createFile(path, `${JSON.stringify(file, null, 2)}\n`, 0o600);
   }
-  const found: JsonValue = parseStrict(Buffer.from(readText(path)));
-  const { issuer, public_key: publicKey } = found as JsonObject;
-  if (typeof issuer !== 'string' || typeof publicKey !== 'string') {
-    throw refused(path, '', 'no development client key', '{"issuer":…,"public_key":"<64 hex>","seed":"<64 hex>"}');
+  const { issuer, public_key: publicKey } = readDevClient(path);
+  if (typeof issuer !== 'string' || typeof publicKey !== 'string' || !/^[0-9a-f]{64}$/.test(publicKey)) {
+    throw refused(path, '', 'no development client key', DEV_CLIENT_FORM);
   }
   return { issuer, roles: ['submit', 'read'], keys: [{ key_id: issuer, alg: 'ed25519', public_key: publicKey }] };
+}
+
+const DEV_CLIENT_FORM =
+  '{"issuer":…,"public_key":"<64 hex>","seed":"<64 hex>"}; without the file the development client is not registered';
+
+function readDevClient(path: string): JsonObject {
+  let value: JsonValue;
+  try {
+    value = parseStrict(Buffer.from(readText(path)));
+  } catch (error) {
+    if (error instanceof JsonError) throw refused(path, '', error.message, DEV_CLIENT_FORM);
+    throw error;
+  }
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {};
 }
 
 function refused(file: string, path: string, found: string, allowed: string): ConfigError {

@@ -7,6 +7,8 @@ export interface NodeIdentity {
   readonly nodeId: string;
   /** 64 hex. */
   readonly publicKey: string;
+  /** The file that the key was read from; null when it came from the environment. */
+  readonly keyFile: string | null;
   /** 32-byte Ed25519 seed; handed only to the actors that sign. */
   readonly seed: Uint8Array;
 }
@@ -41,8 +43,6 @@ export interface NodeConfig {
   readonly places: NodePlaces;
   readonly wish: RegistryWish | null;
   readonly hmacSecrets: readonly HmacSecret[];
-  /** This start may create the log: the data directory is being initialised. */
-  mayCreateLog: boolean;
   /** The client port: 0 until the first ingress has bound one, then the port that every later one must take. */
   apiPort: number;
 }

@@ -1,8 +1,7 @@
 // The logger of an actor's thread: what the kernel's worker bootstrap loads by its address. It writes to the same place
 // as the main thread, whole lines, without going through it.
-import type { Logger } from 'pino';
-import { type LogSettings, openLog } from './logs.js';
+import { type LogSettings, type OpenLog, openLog } from './logs.js';
 
-export default function actorLog(bindings: Readonly<Record<string, unknown>>, options: unknown): Logger {
-  return openLog(options as LogSettings, bindings).log;
+export default function actorLog(bindings: Readonly<Record<string, unknown>>, options: unknown): OpenLog {
+  return openLog(options as LogSettings, bindings);
 }

@@ -26,6 +26,7 @@ test('IN-11: published slugs keep their status', (t) => {
     'unknown-key': 401,
     'bad-signature': 401,
     'key-not-valid-now': 401,
+    'token-required': 401,
     forbidden: 403,
     'no-such-route': 404,
     'unknown-submission': 404,

@@ -8,6 +8,8 @@ export interface ProblemKind {
   readonly hint: string;
   /** Sent again unchanged, the request may succeed: such answers carry Retry-After. */
   readonly retryable?: true;
+  /** Of a 401: how to authenticate, where it is not by a signature in the body. */
+  readonly scheme?: 'Bearer';
 }
 
 export const PROBLEMS = {
@@ -41,6 +43,12 @@ export const PROBLEMS = {
     status: 401,
     hint: 'Sign with a key whose not_before and not_after contain the present.',
   },
+  'token-required': {
+    title: "This call needs the operator's token",
+    status: 401,
+    hint: 'Send Authorization: Bearer with the content of run/admin.token in the data directory.',
+    scheme: 'Bearer',
+  },
   forbidden: {
     title: 'The caller is known and may not do this',
     status: 403,
@@ -49,7 +57,7 @@ export const PROBLEMS = {
   'no-such-route': {
     title: 'There is nothing at this path',
     status: 404,
-    hint: 'GET /openapi.json lists the calls of this node.',
+    hint: 'Check the path: the client API begins with /v1/; metrics, health and /v1/admin/ are on the ops port.',
   },
   'unknown-submission': {
     title: 'No submission with this digest is known here',
@@ -218,7 +226,7 @@ export function problemDocument(slug: ProblemSlug, details: ProblemDetails): Rec
 export function problem(slug: ProblemSlug, details: ProblemDetails): ProblemAnswer {
   const kind: ProblemKind = PROBLEMS[slug];
   const headers: Record<string, string> = { 'content-type': PROBLEM_CONTENT_TYPE, 'cache-control': 'no-store' };
-  if (kind.status === 401) headers['www-authenticate'] = 'Signature realm="quorate"';
+  if (kind.status === 401) headers['www-authenticate'] = `${kind.scheme ?? 'Signature'} realm="quorate"`;
   if (kind.retryable !== undefined) headers['retry-after'] = String(retryAfterS(details));
   return { status: kind.status, headers, body: JSON.stringify(problemDocument(slug, details)) };
 }

@@ -74,20 +74,30 @@ export function verifyWith(
     if (!(error instanceof ShapeError)) throw error;
     return { valid: false, checks: [check('shape', false, error.message)] };
   }
-  const certified = parsed.chain.at(-1) ?? parsed.block;
-  const epoch = epochOf(set, parsed.block.epoch, parsed.block.height);
   const checks = [
     check('shape', true, 'a receipt of version 1'),
     checkChain(parsed, set),
     checkPosition(parsed),
     checkInclusion(parsed),
-    checkAncestry(parsed),
-    checkEpoch(parsed, epoch),
-    checkCertificate(parsed, certified, epoch),
-    checkSignatures(parsed, certified, epoch, ed25519),
+    ...certifiedChecks(parsed, set, ed25519),
     ...(submitted === undefined ? [] : checkSubmitted(parsed, submitted, ed25519)),
   ];
   return { valid: checks.every(({ ok }) => ok), checks };
+}
+
+/** What a receipt shares with all others of its block; also how a stored block is checked against the validators. */
+export type Certified = Pick<Receipt, 'block' | 'chain' | 'certificate'>;
+
+/** Whether a quorum of the epoch's validators has finalized the block, itself or by a descendant. */
+export function certifiedChecks(certified: Certified, set: ValidatorSet, ed25519: Ed25519): Check[] {
+  const newest = certified.chain.at(-1) ?? certified.block;
+  const epoch = epochOf(set, certified.block.epoch, certified.block.height);
+  return [
+    checkAncestry(certified),
+    checkEpoch(certified, epoch),
+    checkCertificate(certified, newest, epoch),
+    checkSignatures(certified, newest, epoch, ed25519),
+  ];
 }
 
 function check(name: Check['name'], ok: boolean, detail: string): Check {
@@ -134,7 +144,7 @@ function checkInclusion({ digest, body, outcome, index, inclusion, block }: Rece
   );
 }
 
-function checkAncestry({ block, chain }: Receipt): Check {
+function checkAncestry({ block, chain }: Certified): Check {
   let parent = block;
   for (const header of chain) {
     const hash = blockHash(headerText(parent)).toString('hex');
@@ -151,7 +161,7 @@ function checkAncestry({ block, chain }: Receipt): Check {
   return check('ancestry', true, `the certificate is for block ${parent.height}, which descends from it`);
 }
 
-function checkEpoch({ block, chain }: Receipt, epoch: Epoch | string): Check {
+function checkEpoch({ block, chain }: Certified, epoch: Epoch | string): Check {
   if (typeof epoch === 'string') return check('epoch', false, epoch);
   const expected = validatorsHash(epoch.set);
   for (const header of [block, ...chain]) {
@@ -168,7 +178,7 @@ function checkEpoch({ block, chain }: Receipt, epoch: Epoch | string): Check {
   return check('epoch', true, `validators of epoch ${epoch.epoch} as in the file`);
 }
 
-function checkCertificate({ certificate }: Receipt, certified: Header, epoch: Epoch | string): Check {
+function checkCertificate({ certificate }: Certified, certified: Header, epoch: Epoch | string): Check {
   const { signers, view } = certificate;
   if (certificate.epoch !== certified.epoch || view !== certified.view) {
     const place = `epoch ${certified.epoch}, view ${certified.view}`;
@@ -187,7 +197,12 @@ function checkCertificate({ certificate }: Receipt, certified: Header, epoch: Ep
   return check('certificate', signers.length >= needed, counted);
 }
 
-function checkSignatures({ certificate }: Receipt, certified: Header, epoch: Epoch | string, ed25519: Ed25519): Check {
+function checkSignatures(
+  { certificate }: Certified,
+  certified: Header,
+  epoch: Epoch | string,
+  ed25519: Ed25519,
+): Check {
   if (typeof epoch === 'string') return check('signatures', false, 'not checked: the validators are not known');
   const hash = blockHash(headerText(certified));
   const chainId = Buffer.from(certified.chain_id, 'hex');

@@ -46,6 +46,7 @@ const VALIDATOR_MEMBERS = ['node_id', 'public_key'];
 const SET_MEMBERS = ['chain_id', 'epoch', 'quorum', 'validators', 'epochs'];
 const EPOCH_MEMBERS = ['epoch', 'set', 'from_height', 'handover'];
 const HANDOVER_MEMBERS = ['reason', 'last_trusted_height'];
+const REASON_CHARACTERS_MAX = 200;
 const REASON = /^[\x20-\x7e]{1,200}$/;
 
 /** What a header says about its validators: hex SHA-256 over `quorate/validators/1\n` and the canonical list, in validator order. */
@@ -72,6 +73,23 @@ export function epochOf(set: ValidatorSet, epoch: number, height: number): Epoch
   const later = set.epochs.find((candidate) => candidate.epoch > epoch && candidate.fromHeight <= height);
   if (later === undefined) return found;
   return `height ${height} of epoch ${epoch} is void: epoch ${later.epoch} begins at height ${later.fromHeight}`;
+}
+
+/** The epoch in which the block at this height is, or will be: the latest that begins at or below it. */
+export function epochAt(set: ValidatorSet, height: number): Epoch {
+  return set.epochs.findLast(({ fromHeight }) => fromHeight <= height) ?? set.epochs[0]!;
+}
+
+/** The set after a loss was accepted: the same validators begin `epoch` above the last trusted height. */
+export function withEpoch(set: ValidatorSet, epoch: number, handover: Handover): ValidatorSet {
+  const reason = handover.reason.replace(/[^\x20-\x7e]/g, '?').slice(0, REASON_CHARACTERS_MAX);
+  const begun: Epoch = {
+    epoch,
+    set: set.validators,
+    fromHeight: handover.lastTrustedHeight + 1,
+    handover: { reason, lastTrustedHeight: handover.lastTrustedHeight },
+  };
+  return { ...set, epoch, epochs: [...set.epochs, begun] };
 }
 
 function known(set: ValidatorSet): string {

@@ -8,16 +8,17 @@ import { Counter } from 'prom-client';
 import { holdLedgerOpen, tree } from '../actors/tree.js';
 import { initialised } from '../config/chain-files.js';
 import { DataDirectoryHeld, type DataLock, lockDataDirectory } from '../config/data-lock.js';
-import { ConfigError } from '../config/errors.js';
+import { ConfigError, renderProblem } from '../config/errors.js';
 import { helpText } from '../config/flags.js';
 import { SIGNING_KEY_VARIABLE } from '../config/key-files.js';
+import { listenRefusal } from '../config/listen-refusal.js';
 import { type LoadedConfig, loadConfig } from '../config/load.js';
 import { loadNamedFiles } from '../config/named-files.js';
 import type { NodeConfig } from '../config/node.js';
 import { printConfig } from '../config/print.js';
 import { type ActorId, parseListen } from '../config/schema.js';
 import { event } from '../observability/events.js';
-import { type LogSettings, openLog, wantsPretty } from '../observability/logs.js';
+import { type LogSettings, type OpenLog, openLog, wantsPretty } from '../observability/logs.js';
 import { createMainRegistry } from '../observability/registry.js';
 import { banner } from './banner.js';
 import { checkConfiguration } from './check-config.js';
@@ -33,7 +34,8 @@ import { Metrics } from './ops/metrics.js';
 import { createOpsServer } from './ops/server.js';
 import { type InForce, Reloader } from './reload.js';
 import { claimRunFiles, removeRunFiles, writeAdminToken, writeEndpoints } from './run-files.js';
-import { handleSignals } from './signals.js';
+import { closeInspectorSignal, handleSignals } from './signals.js';
+import { startFailure } from './start-failure.js';
 import { StateFile } from './state.js';
 
 const STARTED_AT_MS = Date.now();
@@ -41,23 +43,21 @@ const PACKAGE = new URL('../../package.json', import.meta.url);
 
 async function main(): Promise<void> {
   const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string };
-  let loaded: LoadedConfig;
-  try {
-    loaded = loadConfig({ argv: process.argv.slice(2), env: { ...process.env }, cwd: process.cwd() });
-    if (loaded.action === 'help') return print(helpText());
-    if (loaded.action === 'version') return print(`${version}\n`);
-    if (loaded.action === 'print') {
+  const loaded = loadConfig({ argv: process.argv.slice(2), env: { ...process.env }, cwd: process.cwd() });
+  switch (loaded.action) {
+    case 'help':
+      return print(helpText());
+    case 'version':
+      return print(`${version}\n`);
+    case 'print': {
       const signingKeyInEnvironment = (process.env[SIGNING_KEY_VARIABLE] ?? '') !== '';
       return print(printConfig(loaded, { signingKeyInEnvironment }));
     }
-    if (loaded.action === 'check') return print(await checkConfiguration(loaded));
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    process.exitCode = error.exitCode;
-    return;
+    case 'check':
+      return print(await checkConfiguration(loaded));
+    case 'run':
+      return run(loaded, version);
   }
-  await run(loaded, version);
 }
 
 function print(text: string): void {
@@ -65,46 +65,46 @@ function print(text: string): void {
 }
 
 async function run(loaded: LoadedConfig, version: string): Promise<void> {
+  closeInspectorSignal();
   const { config: settings } = loaded;
   const logSettings: LogSettings = {
     level: settings.log.level,
     pretty: wantsPretty(settings.log.format, process.stdout.isTTY === true),
     file: settings.log.file,
   };
-  const { log } = openLog(logSettings, {});
+  const opened = openLog(logSettings, {});
+  const { log } = opened;
   event(log, 'node.starting', { version, mode: settings.mode, data_dir: settings.data_dir, config_file: loaded.file });
   for (const warning of loaded.warnings) event(log, 'config.warning', { warning });
-  const lock = await lockData(settings.data_dir, log);
-  const node = await identify(loaded, log);
-  claimRunFiles(node.places.run);
-  const running = new Running(loaded, node, logSettings, log, version, lock);
+  let running: Running;
+  try {
+    mkdirSync(settings.data_dir, { recursive: true, mode: 0o700 });
+    const lock = await lockDataDirectory(settings.data_dir);
+    const node = await establish(settings, log);
+    claimRunFiles(node.places.run);
+    running = new Running({ loaded, node, logSettings, opened, version, lock });
+  } catch (error) {
+    tellRefused(log, settings.data_dir, error);
+    throw error;
+  }
   await running.start();
 }
 
-async function lockData(directory: string, log: Logger): Promise<DataLock> {
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    return await lockDataDirectory(directory);
-  } catch (error) {
-    if (error instanceof DataDirectoryHeld) {
-      event(log, 'node.already_running', { data_dir: directory, pid: error.pid });
-      process.stderr.write(`quorate: ${error.message}. Stop it, or choose another --data-dir.\n`);
-      process.exit(EXIT.running.code);
-    }
-    process.stderr.write(`quorate: ${directory} cannot be used: ${(error as Error).message}\n`);
-    process.exit(EXIT.cannotCreate.code);
+function tellRefused(log: Logger, dataDir: string, error: unknown): void {
+  if (error instanceof DataDirectoryHeld) {
+    event(log, 'node.already_running', { data_dir: dataDir, pid: error.pid });
+  } else if (error instanceof ConfigError) {
+    event(log, 'config.refused', { problems: error.problems.map(renderProblem) });
   }
 }
 
-async function identify(loaded: LoadedConfig, log: Logger): Promise<NodeConfig> {
-  try {
-    return await establish(loaded.config, log);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    event(log, 'config.refused', { problems: error.problems.map(({ file, found }) => `${file}: ${found}`) });
-    process.stderr.write(`${error.message}\n`);
-    process.exit(error.exitCode);
-  }
+interface RunningParts {
+  readonly loaded: LoadedConfig;
+  readonly node: NodeConfig;
+  readonly logSettings: LogSettings;
+  readonly opened: OpenLog;
+  readonly version: string;
+  readonly lock: DataLock;
 }
 
 class Running {
@@ -121,21 +121,15 @@ class Running {
   #draining = false;
   #ending = false;
 
-  constructor(
-    loaded: LoadedConfig,
-    node: NodeConfig,
-    logSettings: LogSettings,
-    log: Logger,
-    version: string,
-    lock: DataLock,
-  ) {
+  constructor({ loaded, node, logSettings, opened, version, lock }: RunningParts) {
+    const { log } = opened;
     this.#log = log;
     this.#lock = lock;
     const { fingerprint } = loadNamedFiles(loaded.config, node.identity.nodeId, STARTED_AT_MS);
     this.#inForce = { loaded, node, fingerprint };
     const registry = createMainRegistry({ version, startedAtMs: STARTED_AT_MS, now: Date.now });
     this.#supervisor = supervise<NodeConfig>({
-      tree: tree(node),
+      tree,
       config: node,
       clock: systemClock,
       random: Math.random,
@@ -148,14 +142,14 @@ class Running {
       registry,
       restartSettings: (config, { id, restart }): RestartSettings => restartSettings(config, id as ActorId, restart),
     });
-    this.#state = new StateFile(node, log, () => this.#supervisor.reports());
+    this.#state = new StateFile(node, log);
     const results = new Counter({
       name: 'quorate_peer_reload_total',
       help: 'Reloads of the configuration, by result.',
       labelNames: ['result'],
       registers: [registry],
     });
-    this.#reloader = new Reloader({ supervisor: this.#supervisor, log, results }, this.#inForce);
+    this.#reloader = new Reloader({ supervisor: this.#supervisor, opened, results }, this.#inForce);
     this.#ops = createOpsServer({
       metrics: new Metrics(registry, () => this.#supervisor.metrics()),
       health: {
@@ -170,7 +164,9 @@ class Running {
     });
     this.#apiListens = new Promise((resolve) => {
       this.#supervisor.on('event', (happened) => {
-        if (happened.kind !== 'report' || happened.name !== 'listening') return;
+        if (happened.kind !== 'report') return;
+        if (happened.name === 'consensus') this.#state.chainMoved(happened.value);
+        if (happened.name !== 'listening') return;
         const { host, port } = happened.value.data ?? {};
         node.apiPort = Number(port);
         resolve({ address: String(host), port: node.apiPort });
@@ -182,13 +178,18 @@ class Running {
     handleSignals({
       reload: () => void this.#reloader.reload(),
       stop: (signal) => void this.#stop(signal),
-      force: () => void this.#fatal(EXIT.internal.code, 'forced by a second signal', 'node.stop_forced'),
+      force: () => void this.#fatal(EXIT.internal.code, 'the stop was forced by a second signal', 'node.stop_forced'),
+    });
+    process.on('uncaughtException', (error) => {
+      void this.#fatal(EXIT.internal.code, `unexpected failure on the main thread: ${error.stack ?? error.message}`);
     });
     try {
       this.#state.open();
     } catch (error) {
       return this.#fatal(EXIT.config.code, (error as Error).message);
     }
+    // Before the actors start: a taken port is found at once, and probes are answered while the log is replayed.
+    if (!(await this.#listen())) return;
     try {
       this.#ledger = holdLedgerOpen(this.#inForce.node);
     } catch (error) {
@@ -197,25 +198,34 @@ class Running {
     try {
       await this.#supervisor.start();
     } catch (error) {
+      // A stop that came during the start has its own way out.
+      if (this.#draining) return;
       return this.#fatal(EXIT.internal.code, `the actors did not start: ${(error as Error).message}`);
     }
-    const { node } = this.#inForce;
-    initialised(node.places.data);
-    node.mayCreateLog = false;
-    try {
-      await this.#listen();
-    } catch (error) {
-      return this.#fatal(EXIT.unavailable.code, `the ops port cannot be opened: ${(error as Error).message}`);
-    }
+    if (this.#draining) return;
+    initialised(this.#inForce.node.places.data);
+    await this.#announce();
     this.#state.keepCurrent();
   }
 
-  async #listen(): Promise<void> {
+  async #listen(): Promise<boolean> {
+    const { ops_listen: configured } = this.#inForce.node.settings;
+    try {
+      await this.#ops.listen(parseListen(configured)!);
+      return true;
+    } catch (error) {
+      const refusal = listenRefusal(error, '--ops-listen', configured);
+      const reason = refusal?.reason ?? `--ops-listen ${configured}: ${(error as Error).message}`;
+      await this.#fatal(refusal?.exitCode ?? EXIT.unavailable.code, reason);
+      return false;
+    }
+  }
+
+  async #announce(): Promise<void> {
     const { node, loaded } = this.#inForce;
-    const address = parseListen(node.settings.ops_listen)!;
-    await this.#ops.listen({ host: address.host, port: address.port });
     const ops = url(this.#ops.server.address() as AddressInfo);
     const api = url(await this.#apiListens);
+    if (this.#draining) return;
     const { nodeId, publicKey } = node.identity;
     writeEndpoints(node.places.run, { api, ops, peer: null, nodeId, publicKey });
     const startupMs = Date.now() - STARTED_AT_MS;
@@ -233,6 +243,7 @@ class Running {
       void this.#fatal(EXIT.internal.code, 'the drain did not end in time', 'node.stop_forced');
     }, node.settings.shutdown_ms);
     await this.#supervisor.stop();
+    if (this.#ending) return;
     await this.#ledger?.release();
     this.#state.close();
     await this.#ops.close();
@@ -276,4 +287,10 @@ function url({ address, port }: Pick<AddressInfo, 'address' | 'port'>): string {
   return `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  const { code, text } = startFailure(error);
+  process.stderr.write(`${text}\n`);
+  process.exit(code);
+}

@@ -20,11 +20,21 @@ export async function endProcess(
   supervisor: Haltable | null,
 ): Promise<never> {
   event(log, 'node.fatal', { exit_code: code, reason });
+  complain(reason);
   writeLastExit(runDirectory, code, reason);
   const joined = supervisor === null ? true : await supervisor.halt(HALT_LIMIT_MS);
   if (joined) process.exit(code);
   process.kill(process.pid, 'SIGKILL');
   return new Promise<never>(() => undefined);
+}
+
+/** For whoever started it: the log may go elsewhere, or nowhere. */
+function complain(reason: string): void {
+  try {
+    writeSync(2, `quorate: ${reason}\n`);
+  } catch {
+    // Standard error is gone; the log line has said it.
+  }
 }
 
 /** What the shell's 137 cannot say. Best effort: a disk that takes no more writes must not keep the process alive. */

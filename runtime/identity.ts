@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { createChain, DEV_CLIENT_FILE, devClient, isInitialising, readGenesis } from '../config/chain-files.js';
 import { ConfigError, configProblem } from '../config/errors.js';
-import { openNodeKey } from '../config/key-files.js';
+import { checkNodeKey, type NodeKey, openNodeKey } from '../config/key-files.js';
 import { loadNamedFiles, type NamedFiles } from '../config/named-files.js';
 import type { NodeConfig, RegistryWish } from '../config/node.js';
 import { exists } from '../config/private-file.js';
@@ -15,17 +15,20 @@ import { event } from '../observability/events.js';
 import { canonicalize } from '../protocol/canonical.js';
 import { loadEd25519 } from '../protocol/crypto/ed25519.js';
 import type { Genesis } from '../protocol/genesis.js';
+import { ShapeError } from '../protocol/kinds/kind.js';
+import { parseWish } from '../protocol/kinds/registry-kind.js';
 
 /** Throws ConfigError: key file, modes, genesis, clients, kinds. */
 export async function establish(settings: QuorateConfig, log: Logger): Promise<NodeConfig> {
   const ed25519 = await loadEd25519();
   const places = { mode: settings.mode, keysDir: settings.keys_dir, dataDir: settings.data_dir, env: process.env };
+  let genesis = readGenesis(settings.genesis);
+  // Looked at before anything is written: a start that fails must not leave a key behind, nor remember a wrong one.
+  checkChain(settings, genesis, checkNodeKey({ ...places, env: { ...process.env } }, ed25519));
   const key = openNodeKey(places, ed25519);
   if (key.origin === 'generated') event(log, 'key.generated', { file: key.file ?? '', node_id: key.nodeId });
   const chainPlaces = { dataDir: settings.data_dir, keysDir: settings.keys_dir, genesis: settings.genesis };
-  let genesis = readGenesis(settings.genesis);
   if (genesis === null) {
-    if (settings.mode === 'production') throw missingGenesis(settings.genesis);
     const nowMs = Date.now();
     genesis = createChain({
       places: chainPlaces,
@@ -42,7 +45,12 @@ export async function establish(settings: QuorateConfig, log: Logger): Promise<N
   mkdirSync(join(settings.data_dir, 'run'), { recursive: true, mode: 0o700 });
   return {
     settings,
-    identity: { nodeId: key.nodeId, publicKey: key.publicKey.toString('hex'), seed: key.seed },
+    identity: {
+      nodeId: key.nodeId,
+      publicKey: key.publicKey.toString('hex'),
+      keyFile: key.file,
+      seed: key.seed,
+    },
     genesis: canonicalize(genesis.json),
     chainId: genesis.chainIdHex,
     places: {
@@ -54,14 +62,13 @@ export async function establish(settings: QuorateConfig, log: Logger): Promise<N
     },
     wish: await registryWish(settings, named, genesis),
     hmacSecrets: named.secrets,
-    mayCreateLog: isInitialising(settings.data_dir),
     apiPort: 0,
   };
 }
 
 /**
  * What the operator wants the registry to be; null when nothing is configured. The development client stays registered
- * beside the configured ones as long as its key file is there.
+ * beside the configured ones as long as its key file is there. Throws ConfigError when this chain could never grant it.
  */
 export async function registryWish(
   settings: QuorateConfig,
@@ -75,20 +82,68 @@ export async function registryWish(
   // Without a clients_file the clients of the genesis stand; a kinds_dir alone must not drop them.
   const clients = settings.clients_file === null ? clientsOf(genesis) : named.clients;
   const names = new Set(clients.map(({ issuer }) => issuer));
-  return { clients: [...dev.filter(({ issuer }) => !names.has(issuer as string)), ...clients], kinds: named.kinds };
+  const wish = {
+    clients: [...clients, ...dev.filter(({ issuer }) => !names.has(issuer as string))],
+    kinds: named.kinds,
+  };
+  refuseImpossible(settings, wish, genesis);
+  return wish;
+}
+
+/** What the files cannot know and the chain does: its nodes, its operators. Refused here, before an actor trips over it. */
+function refuseImpossible(settings: QuorateConfig, { clients, kinds }: RegistryWish, genesis: Genesis): void {
+  try {
+    parseWish({ clients: [...clients], kinds: [...kinds] }, genesis.registry.frame);
+  } catch (error) {
+    if (!(error instanceof ShapeError)) throw error;
+    throw new ConfigError(
+      error.errors.map(({ pointer, found, allowed }) => {
+        const ofKinds = pointer.startsWith('/kinds') || settings.clients_file === null;
+        return configProblem({
+          file: (ofKinds ? settings.kinds_dir : settings.clients_file) ?? settings.genesis,
+          path: pointer.slice(1).replaceAll('/', '.'),
+          found,
+          allowed,
+          hint: `The chain of ${settings.genesis} decides this.`,
+        });
+      }),
+    );
+  }
 }
 
 function clientsOf(genesis: Genesis) {
   return (genesis.json as unknown as { clients: RegistryWish['clients'] }).clients;
 }
 
-function missingGenesis(path: string): ConfigError {
-  return new ConfigError([
-    configProblem({
-      file: path,
-      found: 'no such file',
-      allowed: 'the genesis of the chain that this node serves',
-      hint: 'Copy it from another node, or start a chain with "quorate init".',
-    }),
-  ]);
+/**
+ * Whether genesis, key and data belong together. A missing genesis is made in development mode, on data that has no log
+ * yet. `key` is null when there is none. Throws ConfigError; writes nothing.
+ */
+export function checkChain(settings: QuorateConfig, genesis: Genesis | null, key: NodeKey | null): void {
+  const file = settings.genesis;
+  if (genesis === null) {
+    const hasLog = exists(join(settings.data_dir, 'wal')) && !isInitialising(settings.data_dir);
+    if (settings.mode === 'development' && !hasLog) return;
+    throw refused(
+      file,
+      'no such file',
+      hasLog ? 'the genesis that the log in this data directory was made with' : 'the genesis of the chain to serve',
+      hasLog
+        ? 'Restore it from a backup; another genesis is another chain, and needs a --data-dir of its own.'
+        : 'Copy it from a backup, or start a chain with "quorate init".',
+    );
+  }
+  const names = genesis.validators.map(({ nodeId }) => nodeId).join(', ');
+  if (genesis.validators.length > 1) {
+    const hint = 'Start a chain of its own for this node: "quorate init" with an empty --data-dir.';
+    throw refused(file, `the validators ${names}`, 'one validator: this version runs a chain of one', hint);
+  }
+  if (key !== null && genesis.validators.some(({ publicKey }) => publicKey.equals(key.publicKey))) return;
+  const found = key === null ? 'no key of this node' : `the key of ${key.nodeId}`;
+  const hint = 'Configure that key (keys_dir), or take the genesis that was made with this one.';
+  throw refused(file, found, `the key of the validator that it names, ${names}`, hint);
+}
+
+function refused(file: string, found: string, allowed: string, hint: string): ConfigError {
+  return new ConfigError([configProblem({ file, found, allowed, hint })]);
 }

@@ -1,13 +1,16 @@
 // SIGHUP and the admin call: read everything anew, have every actor prepare, then commit everywhere or nowhere. Called by
 // the daemon. Whatever is wrong, the last good configuration stays in force.
-import type { Logger } from 'pino';
 import type { Counter } from 'prom-client';
 import { ConfigError, renderProblem } from '../config/errors.js';
+import { checkNodeKey } from '../config/key-files.js';
 import type { LoadedConfig } from '../config/load.js';
 import { loadNamedFiles } from '../config/named-files.js';
 import type { NodeConfig } from '../config/node.js';
 import { reloadConfig } from '../config/reloadable.js';
+import type { QuorateConfig } from '../config/schema.js';
 import { event } from '../observability/events.js';
+import type { OpenLog } from '../observability/logs.js';
+import { loadEd25519 } from '../protocol/crypto/ed25519.js';
 import { parseGenesis } from '../protocol/genesis.js';
 import type { JsonObject } from '../protocol/json.js';
 import { registryWish } from './identity.js';
@@ -16,7 +19,7 @@ import type { ReloadAnswer } from './ops/server.js';
 
 export interface ReloadParts {
   readonly supervisor: Supervisor<NodeConfig>;
-  readonly log: Logger;
+  readonly opened: OpenLog;
   /** quorate_peer_reload_total{result}. */
   readonly results: Counter<'result'>;
 }
@@ -51,7 +54,11 @@ export class Reloader {
   }
 
   async #attempt(): Promise<ReloadAnswer> {
-    const { log, results } = this.#parts;
+    const { supervisor, opened, results } = this.#parts;
+    const { log } = opened;
+    // A log that was rotated away is opened anew whatever becomes of the configuration.
+    opened.reopen();
+    supervisor.adjustLogs({ reopen: true });
     try {
       const changed = await this.#apply();
       results.inc({ result: changed === null ? 'unchanged' : 'ok' });
@@ -68,10 +75,11 @@ export class Reloader {
 
   /** The names of what changed; null when nothing did. Throws when anything is refused, and then nothing has changed. */
   async #apply(): Promise<readonly string[] | null> {
-    const { supervisor } = this.#parts;
+    const { supervisor, opened } = this.#parts;
     const { next, changed, refused } = reloadConfig(this.#inForce.loaded);
     if (refused !== undefined) throw refused;
     const { node } = this.#inForce;
+    await checkKey(node, next.config);
     const named = loadNamedFiles(next.config, node.identity.nodeId, Date.now());
     const filesChanged = named.fingerprint !== this.#inForce.fingerprint;
     if (changed.length === 0 && !filesChanged) return null;
@@ -84,9 +92,19 @@ export class Reloader {
     };
     await supervisor.prepare(nextNode);
     await supervisor.commit();
+    const { level } = next.config.log;
+    opened.log.level = level;
+    supervisor.adjustLogs({ level });
     this.#inForce.loaded = next;
     this.#inForce.node = nextNode;
     this.#inForce.fingerprint = named.fingerprint;
     return [...changed, ...(filesChanged ? ['clients and kinds'] : [])];
   }
+}
+
+/** A key file that the next start would refuse is told now. The key in force stays: no reload changes who a node is. */
+async function checkKey({ identity }: NodeConfig, settings: QuorateConfig): Promise<void> {
+  if (identity.keyFile === null) return;
+  const places = { mode: settings.mode, keysDir: settings.keys_dir, dataDir: settings.data_dir, env: {} };
+  checkNodeKey(places, await loadEd25519());
 }

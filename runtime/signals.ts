@@ -1,10 +1,15 @@
-// What signals mean to the daemon. SIGUSR1 is taken so that Node does not open its inspector on it. Called once.
+// What signals mean to the daemon. Called once each, by the daemon.
 
 export interface SignalActions {
   reload(): void;
   stop(signal: string): void;
   /** A second stop signal: at once. */
   force(): void;
+}
+
+/** SIGUSR1 is taken, so that Node does not open its inspector on it. To be called before anything that takes time. */
+export function closeInspectorSignal(): void {
+  process.on('SIGUSR1', () => undefined);
 }
 
 export function handleSignals(actions: SignalActions): void {
@@ -17,5 +22,4 @@ export function handleSignals(actions: SignalActions): void {
     });
   }
   process.on('SIGHUP', () => actions.reload());
-  process.on('SIGUSR1', () => undefined);
 }

@@ -11,19 +11,15 @@ import type { ReportValue } from './kernel/contract.js';
 
 const WRITE_EVERY_MS = 5_000;
 
-type Reports = () => ReadonlyMap<string, ReadonlyMap<string, ReportValue>>;
-
 export class StateFile {
   readonly #node: NodeConfig;
   readonly #log: Logger;
-  readonly #reports: Reports;
   #state: NodeState | null = null;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(node: NodeConfig, log: Logger, reports: Reports) {
+  constructor(node: NodeConfig, log: Logger) {
     this.#node = node;
     this.#log = log;
-    this.#reports = reports;
   }
 
   /** Throws StateFileError, MigrationError. */
@@ -47,6 +43,13 @@ export class StateFile {
     this.#write();
   }
 
+  /** What consensus reported: it outlives the actor, which is gone when the file is written for the last time. */
+  chainMoved({ data }: ReportValue): void {
+    if (this.#state === null || data === undefined) return;
+    const height = Number(data.height);
+    this.#state = { ...this.#state, height, last_finalized_hash: height === 0 ? null : String(data.hash) };
+  }
+
   keepCurrent(): void {
     this.#write();
     this.#timer = setInterval(() => this.#write(), WRITE_EVERY_MS);
@@ -61,10 +64,6 @@ export class StateFile {
   /** A state file that cannot be written now is a warning: everything in it can be derived again. */
   #write(): void {
     if (this.#state === null) return;
-    const facts = this.#reports().get('consensus')?.get('consensus')?.data;
-    const height = facts === undefined ? this.#state.height : Number(facts.height);
-    const hash = facts === undefined ? this.#state.last_finalized_hash : String(facts.hash);
-    this.#state = { ...this.#state, height, last_finalized_hash: height === 0 ? null : hash };
     try {
       writeStateFile(this.#node.places.data, this.#state);
     } catch (error) {

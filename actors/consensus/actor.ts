@@ -37,6 +37,7 @@ interface State {
   readonly committed: Committed;
   readonly reader: LedgerReader;
   readonly quarantined: string | null;
+  readonly report: () => void;
   readonly reports: NodeJS.Timeout;
 }
 
@@ -77,12 +78,13 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     links.ingress.onUp(() => links.ingress.tell('connected', { registry: registryText(committed.registry) }));
     reportChain(actor, committed, condition.quarantine);
     let reported = committed.tip.height;
-    const reports = setInterval(() => {
+    const report = (): void => {
       if (committed.tip.height === reported || core.halted !== null) return;
       reported = committed.tip.height;
       reportChain(actor, committed, condition.quarantine);
-    }, REPORT_MS);
-    return { host, mempool, committed, reader, quarantined: condition.quarantine, reports };
+    };
+    const reports = setInterval(report, REPORT_MS);
+    return { host, mempool, committed, reader, quarantined: condition.quarantine, report, reports };
   },
 
   tell: {},
@@ -101,7 +103,9 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
   },
 
   async drain(state) {
-    while (!state.host.idle) await new Promise((resolve) => setTimeout(resolve, 5));
+    await state.host.drain();
+    // The last height, for state.json.
+    state.report();
   },
 
   async stop(state) {

@@ -45,7 +45,7 @@ export function finalMessages(
       block: encodeBlock(stored),
       keys,
       digests,
-      bodies,
+      contents,
       head: JSON.stringify(block.changes.tip),
       registry,
     },

@@ -49,10 +49,14 @@ const APPEND_DEADLINE_MS = 120_000;
 /** Entries that may wait for the database before the next block is built: 50 000 index entries are about 15 MB. */
 const UNWRITTEN_ENTRIES_MAX = 50_000;
 /**
- * Blocks of this long go to the store together: its transactions fsync too, and at one a block they would compete with
- * the log for the disk, on which every answer waits. Nothing waits for the database.
+ * How long final blocks are gathered into one transaction of the store. Nothing waits for the database, so under load
+ * fewer and larger transactions are better: each one fsyncs beside the log, and rewrites every tree page it touches
+ * (with random ids nearly one an entry, whether the transaction is small or large).
  */
-const WRITE_EVERY_MS = 25;
+const WRITE_IDLE_MS = 25;
+const WRITE_BUSY_MS = 200;
+/** A transaction of more entries than this says that the node is busy. */
+const BUSY_ENTRIES = 256;
 
 type BuildEffect = Extract<Effect, { readonly type: 'build' }>;
 type CommitEffect = Extract<Effect, { readonly type: 'commit' }>;
@@ -66,6 +70,10 @@ export class Host {
   /** Final blocks that wait for the next transaction of the store. */
   #unwritten: FinalMessages[] = [];
   #writing = false;
+  #writeTimer: Timer | null = null;
+  /** The last transaction was a large one. */
+  #busy = false;
+  #draining = false;
   #lastNowMs = 0;
 
   constructor(parts: HostParts) {
@@ -85,12 +93,23 @@ export class Host {
     this.#tryBuild();
   }
 
-  get idle(): boolean {
+  get #idle(): boolean {
     return this.#held.length === 0 && this.#parts.mempool.size === 0 && this.#parts.committed.unwritten.blocks === 0;
+  }
+
+  /** Resolves when everything known is final and in the database. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    if (this.#writeTimer !== null) {
+      this.#writeTimer.cancel();
+      void this.#write();
+    }
+    while (!this.#idle) await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
   stop(): void {
     this.#timer?.cancel();
+    this.#writeTimer?.cancel();
   }
 
   /** The core is promised a clock that does not go back. */
@@ -260,13 +279,16 @@ export class Host {
   #writeSoon(): void {
     if (this.#writing || this.#unwritten.length === 0) return;
     this.#writing = true;
-    this.#parts.clock.setTimer(WRITE_EVERY_MS, () => void this.#write());
+    const delayMs = this.#draining ? 0 : this.#busy ? WRITE_BUSY_MS : WRITE_IDLE_MS;
+    this.#writeTimer = this.#parts.clock.setTimer(delayMs, () => void this.#write());
   }
 
   /** One transaction of the store for everything that became final meanwhile. */
   async #write(): Promise<void> {
     const final = this.#unwritten;
     this.#unwritten = [];
+    this.#writeTimer = null;
+    this.#busy = final.reduce((sum, { store }) => sum + store.keys.length, 0) > BUSY_ENTRIES;
     const blocks = final.map(({ store }) => store);
     // Until this reaches dedup a repetition of these counts as in flight, and apply() finds it: late costs nothing.
     this.#parts.links.dedup.tell('finalized', { blocks: final.map(({ dedup }) => dedup) });

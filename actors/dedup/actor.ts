@@ -13,6 +13,7 @@ interface State {
   readonly ledger: LedgerReader;
   readonly marks: Marks;
   readonly metrics: DedupMetrics;
+  prepared: DedupConfig | null;
 }
 
 export default defineActor<DedupContract, State, Record<never, never>, DedupConfig>({
@@ -28,7 +29,7 @@ export default defineActor<DedupContract, State, Record<never, never>, DedupConf
       return { ...found, digest: found.digest.toString('latin1'), body: found.body.toString('latin1') };
     });
     metrics = createMetrics(context.registry, () => marks.size);
-    return { context, ledger, marks, metrics };
+    return { context, ledger, marks, metrics, prepared: null };
   },
 
   tell: {
@@ -60,6 +61,19 @@ export default defineActor<DedupContract, State, Record<never, never>, DedupConf
         heights: admissions.map(({ height }) => height),
         indexes: admissions.map(({ index }) => index),
       };
+    },
+  },
+
+  reconfigure: {
+    prepare(state, next) {
+      state.prepared = next;
+    },
+    commit(state) {
+      state.marks.resize(state.prepared!.max);
+      state.prepared = null;
+    },
+    abort(state) {
+      state.prepared = null;
     },
   },
 

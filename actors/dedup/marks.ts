@@ -24,7 +24,7 @@ export interface LedgerMark {
 }
 
 export class Marks {
-  readonly #final: LRUCache<string, FinalMark>;
+  #final: LRUCache<string, FinalMark>;
   readonly #inFlight = new Map<string, string>();
   readonly #lookUp: (key: string) => LedgerMark | undefined;
 
@@ -35,6 +35,13 @@ export class Marks {
 
   get size(): number {
     return this.#inFlight.size + this.#final.size;
+  }
+
+  /** Another bound; the newest marks stay. */
+  resize(max: number): void {
+    const next = new LRUCache<string, FinalMark>({ max });
+    next.load(this.#final.dump());
+    this.#final = next;
   }
 
   /** Looks `key` up and, when it is new, marks it in flight. */

@@ -8,9 +8,6 @@ export interface DedupConfig {
   readonly max: number;
 }
 
-/** In flight at most 4 × in_flight_max, plus recent outcomes: duplicates come soon after the first. */
-const RECENT_FACTOR = 8;
-
 export function dedupSpec(config: NodeConfig): ActorSpec<NodeConfig> {
   const supervision = config.settings.supervision.actors.dedup;
   return {
@@ -24,7 +21,8 @@ export function dedupSpec(config: NodeConfig): ActorSpec<NodeConfig> {
     shutdownMs: supervision.shutdown_ms,
     configure: (node): DedupConfig => ({
       ledger: node.places.ledger,
-      max: RECENT_FACTOR * node.settings.limits.in_flight_max,
+      // As many as ingress keeps answers: what is older is asked of the ledger index, 2 µs each.
+      max: node.settings.idempotency.max,
     }),
   };
 }

@@ -2,6 +2,7 @@
 // what became of their submissions. It must never answer for something that the log does not have.
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import { listenRefusal } from '../../config/listen-refusal.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { parseGenesis } from '../../protocol/genesis.js';
 import type { JsonObject } from '../../protocol/json.js';
@@ -13,6 +14,7 @@ import { LedgerReader } from '../ledger/reader.js';
 import { VerifyPool } from '../verify/pool.js';
 import { Answers } from './answers.js';
 import { Batches } from './batches.js';
+import { Connections } from './connections.js';
 import { type IngressContract, ingressPolicies } from './contract.js';
 import { Door, type DoorLinks } from './door.js';
 import { IdempotencyKeys } from './idempotency.js';
@@ -27,7 +29,10 @@ import { emptySubmission } from './submission.js';
 interface State {
   readonly context: ActorContext<DoorLinks, IngressConfig>;
   readonly door: Door;
+  readonly recorded: Recorded;
+  readonly idempotencyKeys: IdempotencyKeys;
   readonly server: FastifyInstance;
+  readonly connections: Connections;
   readonly pool: VerifyPool;
   readonly ledger: LedgerReader;
   readonly keyring: Keyring;
@@ -72,9 +77,11 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       secrets: config.hmacSecrets,
     });
     const answers = new Answers(Math.random);
-    const { max, ttl_ms: ttlMs } = settings.idempotency;
     const monotonic = () => clock.monotonic();
-    const recorded = new Recorded(max, ttlMs, monotonic, ledger, answers);
+    const inForce: State['inForce'] = { config, prepared: null };
+    const limits = () => inForce.config.settings.limits;
+    const recorded = new Recorded(settings.idempotency, monotonic, ledger, answers);
+    const idempotencyKeys = new IdempotencyKeys(settings.idempotency, monotonic);
     const metrics = createMetrics(context.registry, () => door.depth);
     const door: Door = new Door({
       links,
@@ -82,16 +89,14 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       keyring,
       recorded,
       answers,
-      idempotencyKeys: new IdempotencyKeys(max, ttlMs, monotonic),
+      idempotencyKeys,
       metrics,
       clock,
       log,
-      inFlightMax: settings.limits.in_flight_max,
-      verifyBatchMax: settings.verify.batch_max,
+      inFlightMax: () => inForce.config.settings.limits.in_flight_max,
+      verifyBatchMax: () => inForce.config.settings.verify.batch_max,
     });
     const signer = { nodeId: config.nodeId, ed25519, secretKey: ed25519.keyPair(config.seed).secretKey };
-    const inForce = { config, prepared: null };
-    const limits = () => inForce.config.settings.limits;
     const server = createServer({
       door,
       batches: new Batches({
@@ -116,10 +121,15 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       settings: () => inForce.config.settings,
       log,
     });
+    const connections = new Connections(server.server);
+    connections.limit(limits());
     const state: State = {
       context,
       door,
+      recorded,
+      idempotencyKeys,
       server,
+      connections,
       pool,
       ledger,
       keyring,
@@ -128,7 +138,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       replays: setInterval(() => void door.replay(), REPLAY_MS),
       inForce,
     };
-    const [verifiedBy] = await Promise.all([poolStarted, server.listen({ host: config.host, port: config.port })]);
+    const [verifiedBy] = await Promise.all([poolStarted, listen(context, server)]);
     const address = server.server.address() as AddressInfo;
     context.report('listening', { ok: true, data: { host: address.address, port: address.port, verify: verifiedBy } });
     askForRegistry(state);
@@ -156,7 +166,11 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     commit(state) {
       state.inForce.config = state.inForce.prepared!;
       state.inForce.prepared = null;
-      state.keyring.replaceSecrets(state.inForce.config.hmacSecrets);
+      const { hmacSecrets, settings } = state.inForce.config;
+      state.keyring.replaceSecrets(hmacSecrets);
+      state.recorded.resize(settings.idempotency);
+      state.idempotencyKeys.resize(settings.idempotency);
+      state.connections.limit(settings.limits);
       askForRegistry(state);
     },
     abort(state) {
@@ -164,8 +178,11 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     },
   },
 
+  /** The port closes first; then every request in hand gets its answer, and every answer its way to the socket. */
   async drain(state) {
+    const closed = state.connections.drain();
     await state.door.drain();
+    await closed;
   },
 
   async stop(state) {
@@ -176,8 +193,26 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     await state.ledger.close();
   },
 
+  /** Connections in which a request is being read would be read on in a thread that ends. */
+  abandon(state) {
+    state.server.server.close();
+    state.server.server.closeAllConnections();
+  },
+
   inspect: (state) => state.door.stats(),
 });
+
+/** Opens the port. At the first start a port that cannot be had ends the process: waiting would not free it. */
+async function listen(context: ActorContext<DoorLinks, IngressConfig>, server: FastifyInstance): Promise<void> {
+  const { host, port } = context.config;
+  try {
+    await server.listen({ host, port });
+  } catch (error) {
+    const refusal = context.incarnation === 1 ? listenRefusal(error, '--listen', `${host}:${port}`) : null;
+    if (refusal !== null) context.fatal(refusal.exitCode, refusal.reason);
+    throw error;
+  }
+}
 
 /** Submits the operator's wish when the ledger does not grant it yet; the node is not ready until it does. */
 function askForRegistry(state: State): void {
@@ -195,13 +230,13 @@ function askForRegistry(state: State): void {
   const refused = state.door.admit(submission, {
     requestId,
     deadlineMs: clock.monotonic() + WISH_DEADLINE_MS,
+    limitMs: clock.monotonic() + WISH_DEADLINE_MS,
     respondAsync: false,
     settle: (answer) => {
       // Not known whether it was logged, as when the wal-writer died: to ask again is safe, the version decides.
       if (answer.status === 503) askAgain();
-      else if (answer.status !== 200) {
+      else if (answer.status !== 200)
         state.context.log.error({ answer: answer.body }, 'the registry could not be changed');
-      }
     },
   });
   if (refused !== null) askAgain();

@@ -6,7 +6,7 @@ import { InboxRoute } from '../../protocol/wal-record.js';
 import { type Answers, type Refusal, refusalOfError } from './answers.js';
 import type { Door } from './door.js';
 import type { IngressMetrics } from './metrics.js';
-import { type Answer, emptySubmission } from './submission.js';
+import { type Answer, emptySubmission, type Waiter } from './submission.js';
 
 export interface BatchParts {
   readonly door: Door;
@@ -16,10 +16,7 @@ export interface BatchParts {
   readonly bodyMax: () => number;
 }
 
-export interface Wait {
-  readonly deadlineMs: number;
-  readonly respondAsync: boolean;
-}
+export type Wait = Pick<Waiter, 'deadlineMs' | 'limitMs' | 'respondAsync'>;
 
 export class Batches {
   readonly #parts: BatchParts;

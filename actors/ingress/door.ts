@@ -2,6 +2,7 @@
 // this order: log, parse, signature, dedup, kind, consensus. Called by the HTTP server and the actor. It answers nothing
 // before the log has the body, and forgets nothing that the log has before it is final or refused.
 import type { Logger } from 'pino';
+import { SignatureFormatError } from '../../protocol/envelope.js';
 import { SettledReason } from '../../protocol/wal-record.js';
 import { Batch } from '../../runtime/kernel/batch.js';
 import type { Clock, Links } from '../../runtime/kernel/contract.js';
@@ -38,8 +39,8 @@ export interface DoorParts {
   readonly metrics: IngressMetrics;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly inFlightMax: number;
-  readonly verifyBatchMax: number;
+  readonly inFlightMax: () => number;
+  readonly verifyBatchMax: () => number;
 }
 
 /** Stages whose next step waits for another actor; a parked submission is taken up again when that actor is back. */
@@ -90,9 +91,8 @@ export class Door {
   /** Takes one body in, or says at once why not. The waiter is settled exactly once, by its deadline at the latest. */
   admit(submission: Submission, waiter: Waiter): Refusal | null {
     if (!this.#accepting) return { slug: 'draining' };
-    if (this.#waiting.size >= this.#parts.inFlightMax || this.#inHand.size >= 4 * this.#parts.inFlightMax) {
-      return { slug: 'overloaded' };
-    }
+    const inFlightMax = this.#parts.inFlightMax();
+    if (this.#waiting.size >= inFlightMax || this.#inHand.size >= 4 * inFlightMax) return { slug: 'overloaded' };
     if (!this.#parts.links['wal-writer'].up) return { slug: 'unavailable', detail: 'the log is restarting' };
     submission.waiters.push(waiter);
     this.#waiting.set(waiter, submission);
@@ -123,12 +123,13 @@ export class Door {
   #parse(batch: readonly Submission[]): void {
     const end = this.#parts.metrics.stage('parse');
     const nowMs = this.#parts.clock.now();
+    const chunkMax = this.#parts.verifyBatchMax();
     let chunk: [Submission, readonly Candidate[]][] = [];
     for (const submission of batch) {
       const candidates = this.#prepare(submission, nowMs);
       if (candidates === null) continue;
       chunk.push([submission, candidates]);
-      if (chunk.length < this.#parts.verifyBatchMax) continue;
+      if (chunk.length < chunkMax) continue;
       void this.#verify(chunk);
       chunk = [];
     }
@@ -140,6 +141,7 @@ export class Door {
     try {
       submission.prepared = prepare(submission.route, submission.raw);
     } catch (error) {
+      if (error instanceof SignatureFormatError) this.#parts.metrics.signatureErrors.inc();
       this.#refuse(submission, refusalOfError(error));
       return null;
     }
@@ -339,7 +341,8 @@ export class Door {
   #proposeOverdue(nowMs: number): void {
     if (nowMs < this.#overdueLookAtMs) return;
     this.#overdueLookAtMs = nowMs + OVERDUE_MS;
-    const isOverdue = ({ stage, proposedAtMs }: Submission) => stage === 'proposed' && proposedAtMs <= nowMs - OVERDUE_MS;
+    const isOverdue = ({ stage, proposedAtMs }: Submission) =>
+      stage === 'proposed' && proposedAtMs <= nowMs - OVERDUE_MS;
     const overdue = [...this.#pending.values()].filter(isOverdue);
     if (overdue.length === 0) return;
     this.#parts.log.warn({ count: overdue.length }, 'submissions without an outcome for long are proposed again');
@@ -384,7 +387,7 @@ export class Door {
       const submission =
         this.#pending.get(bytesKey(batch.digests, 32 * index)) ?? this.#pending.get(bytesKey(batch.bodies, 32 * index));
       if (submission === undefined) return;
-      // A duplicate too: dedup was not told that it is final, and finds it in the ledger once it has no mark of its own.
+      // Also a duplicate's mark: dedup was away when the first one became final, and the next look-up finds that.
       released.push(ledgerKey(submission));
       if (code === 'duplicate') {
         this.#replayRecorded(submission, batch.heights[index]!, batch.indexes[index]!);
@@ -457,7 +460,7 @@ export class Door {
       if (submission.stage === 'admitted' || submission.stage === 'proposed') {
         submission.toldDurable = true;
         this.#settle(waiter, this.#parts.answers.durable(submission));
-      } else {
+      } else if (waiter.limitMs <= nowMs) {
         const slug = submission.stage === 'verified' ? 'dedup-unavailable' : 'unavailable';
         this.#settle(waiter, this.#parts.answers.problem({ slug }, waiter.requestId));
       }
@@ -496,12 +499,18 @@ export class Door {
     this.#tellSettled();
   }
 
-  /** The submission with this digest that is on its way, if any. */
+  /** Whether the submission with this digest is on its way. */
   underway(digest: string): boolean {
     if (this.#pending.has(digest)) return true;
-    for (const { prepared } of this.#pending.values())
-      if (prepared && bytesKey(prepared.digest) === digest) return true;
+    for (const { prepared } of this.#pending.values()) if (bytesKey(prepared!.digest) === digest) return true;
     return false;
+  }
+
+  /** Digest of the submission of this name (ledgerKey) that is on its way, if any. */
+  underwayAs(name: string): Buffer | null {
+    for (const submission of this.#pending.values())
+      if (ledgerKey(submission) === name) return submission.prepared!.digest;
+    return null;
   }
 
   stats(): Record<string, number> {

@@ -1,17 +1,25 @@
 // Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07), local to this node and best effort: it finds a key
 // used with another body (422) and one still running (409). That a submission counts once is decided by the ledger.
-import { LRUCache } from 'lru-cache';
+import type { LRUCache } from 'lru-cache';
+import { answerCache, type CacheLimits, resized } from './answer-cache.js';
 
 export type KeyUse = 'new' | 'same' | 'running' | 'other-body';
 
 export class IdempotencyKeys {
   /** Finished uses: `subject \0 key` → body hash. */
-  readonly #finished: LRUCache<string, string>;
+  #finished: LRUCache<string, string>;
   /** Running uses are never evicted; admission bounds their number. */
   readonly #running = new Map<string, string>();
+  readonly #monotonic: () => number;
 
-  constructor(max: number, ttlMs: number, monotonic: () => number) {
-    this.#finished = new LRUCache({ max, ttl: ttlMs, ttlResolution: 0, perf: { now: monotonic } });
+  constructor(limits: CacheLimits, monotonic: () => number) {
+    this.#monotonic = monotonic;
+    this.#finished = answerCache(limits, monotonic);
+  }
+
+  /** New limits: what was kept stays until its own time is over, as far as there is room. */
+  resize(limits: CacheLimits): void {
+    this.#finished = resized(this.#finished, limits, this.#monotonic);
   }
 
   begin(subject: string, key: string, body: string): KeyUse {

@@ -1,8 +1,9 @@
 // Answers that were given before: a cache of recent ones, and the ledger behind it. Called by the door for replays.
 // An answer from here is the recorded one; nothing is judged again.
-import { LRUCache } from 'lru-cache';
+import type { LRUCache } from 'lru-cache';
 import { BlockReceipts } from '../../protocol/ledger/block.js';
 import type { LedgerReader } from '../ledger/reader.js';
+import { answerCache, type CacheLimits, resized } from './answer-cache.js';
 import type { Answers, BlockAnswers } from './answers.js';
 import type { Answer } from './submission.js';
 
@@ -16,14 +17,20 @@ export class Recorded {
    * Content → place in its block, which is kept as it came (IN-6: 10 000 answers, 10 minutes, both configurable). The
    * text is written again when it is asked for: 10 000 ready answers would be 17 MB that every collection has to move.
    */
-  readonly #cache: LRUCache<string, RecentAnswer>;
+  #cache: LRUCache<string, RecentAnswer>;
+  readonly #monotonic: () => number;
   readonly #ledger: LedgerReader;
   readonly #answers: Answers;
 
-  constructor(max: number, ttlMs: number, monotonic: () => number, ledger: LedgerReader, answers: Answers) {
-    this.#cache = new LRUCache({ max, ttl: ttlMs, ttlResolution: 0, perf: { now: monotonic } });
+  constructor(limits: CacheLimits, monotonic: () => number, ledger: LedgerReader, answers: Answers) {
+    this.#cache = answerCache(limits, monotonic);
+    this.#monotonic = monotonic;
     this.#ledger = ledger;
     this.#answers = answers;
+  }
+
+  resize(limits: CacheLimits): void {
+    this.#cache = resized(this.#cache, limits, this.#monotonic);
   }
 
   /** Under its content, and under its digest where that is another: a GET may come before the database has the block. */

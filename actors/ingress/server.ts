@@ -1,12 +1,16 @@
 // The client API over HTTP (fastify): admission, bodies as bytes, answers as the door gives them. Owned by the actor.
 // It parses no body: the log comes first.
-import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { allowedMethods } from '../../observability/allowed-methods.js';
+import { event } from '../../observability/events.js';
+import { requestIdOf } from '../../observability/request-id.js';
 import { InboxRoute } from '../../protocol/wal-record.js';
 import type { Clock } from '../../runtime/kernel/contract.js';
 import type { Answers, Refusal } from './answers.js';
-import type { Batches } from './batches.js';
+import type { Batches, Wait } from './batches.js';
+import { BodyTooLarge, readBody } from './bodies.js';
+import { answerClientError } from './client-error.js';
 import type { Door } from './door.js';
 import { parseIdempotencyKey } from './idempotency.js';
 import type { IngressMetrics } from './metrics.js';
@@ -27,14 +31,24 @@ export interface ServerParts {
 
 /** How often sockets are looked at for a request that is overdue; node's own default of 30 s would make 5 s mean 35. */
 const CONNECTIONS_CHECK_MS = 500;
-const REQUEST_ID = /^[A-Za-z0-9\-_.]{1,64}$/;
+/**
+ * Time that a submission has to become durable, however short its client's wait is: a wait of 0 asks for 202 at once, and
+ * not for 503. Leaves a client timeout of 2.5 s room.
+ */
+const ADMISSION_MS = 2_000;
+/** `/v1/submissions:batch`, as the router wants a colon spelled. */
+const BATCH_ROUTE = '/v1/submissions::batch';
+/** Longest path parameter that reaches its route, which then says what is wrong with it; headers end at 16 KiB. */
+const PARAMETER_MAX = 16_384;
 
 export function createServer(parts: ServerParts): FastifyInstance {
   const { door, batches, queries, answers, metrics, clock, log } = parts;
-  const settings = parts.settings();
+  const limits = () => parts.settings().limits;
+  /** Whose body is still arriving: the request's id, for the answer to one that does not arrive in time. */
+  const arriving = new WeakMap<Socket, string>();
+  /** Refused before their body had ended: they have their answer. */
+  const refused = new WeakSet<Socket>();
   const server = fastify({
-    bodyLimit: settings.limits.body_bytes,
-    requestTimeout: settings.limits.server_timeout_ms,
     keepAliveTimeout: 72_000,
     forceCloseConnections: true,
     exposeHeadRoutes: false,
@@ -42,24 +56,46 @@ export function createServer(parts: ServerParts): FastifyInstance {
     logger: false,
     schemaController: { compilersFactory: { buildValidator: () => noSchema, buildSerializer: () => noSchema } },
     http: { connectionsCheckingInterval: CONNECTIONS_CHECK_MS },
-    clientErrorHandler: (error, socket) => answerClientError(error, socket, answers),
+    routerOptions: { maxParamLength: PARAMETER_MAX },
+    clientErrorHandler: (error, socket) => {
+      if (refused.has(socket)) return void socket.destroy();
+      const requestId = arriving.get(socket) ?? requestIdOf(undefined);
+      const answer = answerClientError(error, socket, answers, requestId);
+      if (answer !== null) answered(requestId, 'unknown', 'unknown', answer.status, 0);
+    },
+    // Only a path that does not decode comes here.
+    frameworkErrors: (error, request, reply) => {
+      const answer = answers.problem({ slug: 'malformed-request', detail: error.message }, request.id);
+      send(reply as FastifyReply, request as FastifyRequest, answer);
+      answered(request.id, request.method, 'unknown', answer.status, 0);
+    },
   });
 
   server.removeAllContentTypeParsers();
-  server.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  server.addContentTypeParser('*', (request, payload, done) => {
+    const { socket } = request.raw;
+    arriving.set(socket, request.id);
+    const isBatch = request.routeOptions.url === BATCH_ROUTE;
+    readBody(payload, isBatch ? limits().batch_bytes : limits().body_bytes, (error, body) => {
+      arriving.delete(socket);
+      if (error instanceof BodyTooLarge) {
+        refused.add(socket);
+        payload.once('end', () => refused.delete(socket));
+      }
+      done(error, body);
+    });
+  });
   server.addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.url ?? 'unknown';
-    metrics.request(request.method, route, reply.statusCode, reply.elapsedTime / 1000);
-    const level = reply.statusCode >= 500 ? 'error' : reply.statusCode >= 400 ? 'warn' : 'debug';
-    if (log.isLevelEnabled(level)) {
-      log[level]({ requestId: request.id, method: request.method, route, status: reply.statusCode }, 'request');
-    }
+    const route = request.routeOptions.url?.replace('::', ':') ?? 'unknown';
+    answered(request.id, request.method, route, reply.statusCode, reply.elapsedTime);
     done();
   });
   server.setErrorHandler((error: FastifyError, request, reply) => {
-    if (refusalOfHttp(error, settings).slug === 'internal-error')
-      log.error({ err: error, requestId: request.id }, 'request failed');
-    return send(reply, request, answers.problem(refusalOfHttp(error, settings), request.id));
+    const refusal = refusalOfHttp(error);
+    // The router closes after every body that it could not take; the rest of a large one is dropped instead (bodies.ts).
+    if (refusal.slug === 'body-too-large') reply.removeHeader('connection');
+    if (refusal.slug === 'internal-error') log.error({ err: error, request_id: request.id }, 'request failed');
+    return send(reply, request, answers.problem(refusal, request.id));
   });
   server.setNotFoundHandler((request, reply) => {
     const allowed = allowedMethods(server, request.url);
@@ -75,7 +111,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
     answerSubmission(request, reply, route);
   server.post('/v1/submissions', submit(InboxRoute.envelope));
   server.post('/v1/pcs/submit', submit(InboxRoute.pcs));
-  server.post('/v1/submissions::batch', { bodyLimit: settings.limits.batch_bytes }, async (request, reply) => {
+  server.post(BATCH_ROUTE, async (request, reply) => {
     const refusal = refusalOfBody(request);
     if (refusal !== null) return send(reply, request, answers.problem(refusal, request.id));
     return send(reply, request, await batches.submit(request.body as Buffer, request.id, waitOf(request)));
@@ -84,6 +120,11 @@ export function createServer(parts: ServerParts): FastifyInstance {
     server.get(path, (request, reply) => send(reply, request, query(request)));
   }
   return server;
+
+  function answered(requestId: string, method: string, route: string, status: number, elapsedMs: number): void {
+    metrics.request(method, route, status, elapsedMs / 1000);
+    event(log, 'http.answered', { request_id: requestId, method, route, status, duration_ms: Math.round(elapsedMs) });
+  }
 
   function answerSubmission(request: FastifyRequest, reply: FastifyReply, route: number): FastifyReply {
     const refusal = refusalOfBody(request);
@@ -94,28 +135,28 @@ export function createServer(parts: ServerParts): FastifyInstance {
       const detail = 'Idempotency-Key must be a quoted string of 1 to 255 printable ASCII characters, as in "8e03978e"';
       return send(reply, request, answers.problem({ slug: 'malformed-request', detail }, request.id));
     }
-    const { deadlineMs, respondAsync } = waitOf(request);
     const submission = emptySubmission(route, request.body as Buffer, request.id, idempotencyKey);
     const settle = (answer: Answer) => void send(reply, request, answer);
-    const refused = door.admit(submission, { requestId: request.id, deadlineMs, respondAsync, settle });
+    const refused = door.admit(submission, { requestId: request.id, settle, ...waitOf(request) });
     if (refused !== null) return send(reply, request, answers.problem(refused, request.id));
     metrics.ingest.inc();
     return reply;
   }
 
   /** RFC 7240 `wait=N` and `respond-async`; never longer than the server's own timeout. */
-  function waitOf(request: FastifyRequest): { deadlineMs: number; respondAsync: boolean } {
-    const limits = parts.settings().limits;
+  function waitOf(request: FastifyRequest): Wait {
+    const { server_timeout_ms: serverTimeoutMs, wait_default_ms: waitDefaultMs } = limits();
     const prefer = request.headers.prefer;
-    let waitMs = limits.wait_default_ms;
+    let waitMs = waitDefaultMs;
     let respondAsync = false;
     if (prefer !== undefined) {
       const text = Array.isArray(prefer) ? prefer.join(',') : prefer;
       respondAsync = /(?:^|[,;\s])respond-async(?:$|[,;\s])/.test(text);
       const wait = /(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])/.exec(text);
-      if (wait !== null) waitMs = Math.min(Number(wait[1]) * 1000, limits.server_timeout_ms);
+      if (wait !== null) waitMs = Math.min(Number(wait[1]) * 1000, serverTimeoutMs);
     }
-    return { deadlineMs: clock.monotonic() + waitMs, respondAsync };
+    const nowMs = clock.monotonic();
+    return { deadlineMs: nowMs + waitMs, limitMs: nowMs + Math.max(waitMs, ADMISSION_MS), respondAsync };
   }
 }
 
@@ -142,46 +183,11 @@ function refusalOfBody(request: FastifyRequest): Refusal | null {
   return null;
 }
 
-function requestIdOf(header: string | string[] | undefined): string {
-  return typeof header === 'string' && REQUEST_ID.test(header) ? header : randomUUID();
-}
-
-function refusalOfHttp(error: FastifyError, settings: IngressConfig['settings']): Refusal {
-  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return { slug: 'body-too-large', members: { limit_bytes: settings.limits.body_bytes } };
-  }
+function refusalOfHttp(error: FastifyError | BodyTooLarge): Refusal {
+  if (error instanceof BodyTooLarge) return { slug: 'body-too-large', members: { limit_bytes: error.limitBytes } };
   if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return { slug: 'unsupported-media-type', detail: error.message };
   if (error.statusCode !== undefined && error.statusCode < 500) {
     return { slug: 'malformed-request', detail: error.message };
   }
   return { slug: 'internal-error' };
 }
-
-function allowedMethods(server: FastifyInstance, url: string): string[] {
-  const path = url.split('?')[0]!;
-  return (['GET', 'POST'] as const).filter((method) => server.findRoute({ method, url: path }) !== null);
-}
-
-/** What node refuses before there is a request: no route, no reply object, only the socket. */
-function answerClientError(error: Error & { code?: string }, socket: Socket, answers: Answers): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return;
-  const slug =
-    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? 'request-timeout'
-      : error.code === 'HPE_HEADER_OVERFLOW'
-        ? 'headers-too-large'
-        : 'malformed-request';
-  const detail = slug === 'malformed-request' ? 'the bytes are not an HTTP/1.1 request' : undefined;
-  const answer = answers.problem({ slug, ...(detail === undefined ? {} : { detail }) }, randomUUID());
-  const headers = { ...answer.headers, connection: 'close', 'content-length': String(Buffer.byteLength(answer.body)) };
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
-  socket.end(
-    `HTTP/1.1 ${answer.status} ${STATUS_TEXT[answer.status] ?? 'Error'}\r\n${lines.join('\r\n')}\r\n\r\n${answer.body}`,
-  );
-}
-
-const STATUS_TEXT: Readonly<Record<number, string>> = {
-  400: 'Bad Request',
-  408: 'Request Timeout',
-  431: 'Request Header Fields Too Large',
-};

@@ -11,8 +11,10 @@ export interface Answer {
 
 export interface Waiter {
   readonly requestId: string;
-  /** Monotonic milliseconds after which the client is told what is known by then. */
+  /** Monotonic milliseconds after which the client waits for finality no longer: 202 when the submission is durable. */
   readonly deadlineMs: number;
+  /** Monotonic milliseconds after which a client is told 503 when its submission is not even admitted; ≥ deadlineMs. */
+  readonly limitMs: number;
   /** The client asked to be answered as soon as the submission is durable and new (RFC 7240 respond-async). */
   readonly respondAsync: boolean;
   settle(answer: Answer): void;

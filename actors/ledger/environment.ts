@@ -1,7 +1,6 @@
 // The ledger database opened for writing. Called by the store, its one writer, and by the composition root, which holds
 // it open as long as the process lives and never writes after that.
 import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { open } from 'lmdb';
 import { openTables, type Tables } from './tables.js';
 
@@ -15,6 +14,6 @@ const MAP_BYTES = 2 ** 40;
  * thread that may be killed meanwhile, other than inside its kill gate.
  */
 export function openLedger(path: string): Tables {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  mkdirSync(path, { recursive: true, mode: 0o700 });
   return openTables(open({ path, maxDbs: 8, mapSize: MAP_BYTES, noSubdir: false }));
 }

@@ -4,11 +4,13 @@ import { open } from 'lmdb';
 import type { StoredBlock } from '../../protocol/ledger/block.js';
 import { decodeBlock } from '../../protocol/ledger/block-codec.js';
 import {
+  digestKey,
   type IndexValue,
   indexKey,
   META_CHAIN,
   META_HEAD,
   META_REGISTRY,
+  META_VALIDATORS,
   openTables,
   type Position,
   readIndexValue,
@@ -46,15 +48,24 @@ export class LedgerReader {
     return this.#tables.meta.get(META_REGISTRY);
   }
 
+  /** The validator set with its epochs as JSON text, undefined in the first epoch. */
+  get validators(): string | undefined {
+    return this.#tables.meta.get(META_VALIDATORS);
+  }
+
   /** `key` is issuer \0 id. */
   find(key: string): IndexValue | undefined {
     const value = this.#tables.index.get(indexKey(key));
     return value === undefined ? undefined : readIndexValue(value);
   }
 
+  /** Where the entry with this digest stands. */
   position(digest: Buffer): Position | undefined {
-    const value = this.#tables.digests.get(digest);
-    return value === undefined ? undefined : readPosition(value);
+    const value = this.#tables.digests.get(digestKey(digest));
+    if (value === undefined) return undefined;
+    const position = readPosition(value);
+    const found = this.block(position.height)?.entries[position.index];
+    return found?.digest === digest.toString('hex') ? position : undefined;
   }
 
   block(height: number): StoredBlock | undefined {
@@ -64,7 +75,7 @@ export class LedgerReader {
 
   /** Verdict JSON of a submission that was refused after its 202. */
   rejected(digest: Buffer): string | undefined {
-    return this.#tables.rejected.get(digest)?.toString('utf8');
+    return this.#tables.rejected.get(digestKey(digest))?.toString('utf8');
   }
 
   async close(): Promise<void> {

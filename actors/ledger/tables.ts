@@ -13,15 +13,18 @@ export const META_HEAD = 'head';
 /** Registry in force at the head, canonical JSON. */
 export const META_REGISTRY = 'registry';
 
+/** The validators and their epochs, as GET /v1/validators answers; absent while the chain is in its first epoch. */
+export const META_VALIDATORS = 'validators';
+
 export interface Tables {
   readonly root: RootDatabase;
   /** Facts about the database, by the names above. */
   readonly meta: Database<string, string>;
   /** Height → StoredBlock bytes. */
   readonly blocks: Database<Buffer, number>;
-  /** `issuer \0 id` (never hashed: sorted runs cost a tenth) → digest 32, body 32, height u48, index u16. */
+  /** `issuer \0 id` (never hashed: sorted runs cost a tenth) → digest 32, height u48, index u16, of a PCS also its body hash 32. */
   readonly index: Database<Buffer, Buffer>;
-  /** Digest, 32 bytes → height u48, index u16. */
+  /** First 16 bytes of the digest → height u48, index u16. The reader compares the rest. */
   readonly digests: Database<Buffer, Buffer>;
   /** Digest of a submission refused after its 202 → verdict JSON. */
   readonly rejected: Database<Buffer, Buffer>;
@@ -34,11 +37,14 @@ export interface Position {
 
 export interface IndexValue extends Position {
   readonly digest: Buffer;
+  /** Hash of the body where that, and not the digest, is the identity of the content (PCS); empty otherwise. */
   readonly body: Buffer;
 }
 
-export const INDEX_VALUE_BYTES = 72;
 export const POSITION_BYTES = 8;
+const HASH_BYTES = 32;
+/** 128 bits: finding two submissions that share them takes 2⁶⁴ signed tries, and gains a lookup that misses. */
+const DIGEST_KEY_BYTES = 16;
 
 export function openTables(root: RootDatabase): Tables {
   const bytes = { encoding: 'binary', keyEncoding: 'binary' } as const;
@@ -57,23 +63,32 @@ export function indexKey(key: string): Buffer {
   return Buffer.from(key, 'latin1');
 }
 
-export function writeIndexValue(
-  into: Buffer,
-  at: number,
-  digest: Uint8Array,
-  body: Uint8Array,
-  position: Position,
-): void {
-  into.set(digest, at);
-  into.set(body, at + 32);
-  writePosition(into, at + 64, position);
+/** `content` is what dedup compares: the digest again, or the body hash of a PCS. */
+export function indexValue(digest: Uint8Array, content: Uint8Array, position: Position): Buffer {
+  const isDigest = Buffer.compare(digest, content) === 0;
+  const value = Buffer.alloc(HASH_BYTES + POSITION_BYTES + (isDigest ? 0 : HASH_BYTES));
+  value.set(digest);
+  writePosition(value, HASH_BYTES, position);
+  if (!isDigest) value.set(content, HASH_BYTES + POSITION_BYTES);
+  return value;
 }
 
 export function readIndexValue(value: Buffer): IndexValue {
-  return { digest: value.subarray(0, 32), body: value.subarray(32, 64), ...readPosition(value.subarray(64)) };
+  const position = readPosition(value.subarray(HASH_BYTES));
+  return { digest: value.subarray(0, HASH_BYTES), body: value.subarray(HASH_BYTES + POSITION_BYTES), ...position };
 }
 
-export function writePosition(into: Buffer, at: number, { height, index }: Position): void {
+export function digestKey(digest: Uint8Array): Buffer {
+  return Buffer.from(digest.buffer, digest.byteOffset, DIGEST_KEY_BYTES);
+}
+
+export function positionValue(position: Position): Buffer {
+  const value = Buffer.alloc(POSITION_BYTES);
+  writePosition(value, 0, position);
+  return value;
+}
+
+function writePosition(into: Buffer, at: number, { height, index }: Position): void {
   into.writeUIntBE(height, at, 6);
   into.writeUInt16BE(index, at + 6);
 }

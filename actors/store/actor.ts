@@ -6,17 +6,16 @@ import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { openLedger } from '../ledger/environment.js';
 import {
-  INDEX_VALUE_BYTES,
+  digestKey,
   indexKey,
+  indexValue,
   LAYOUT_VERSION,
   META_CHAIN,
   META_HEAD,
   META_LAYOUT,
   META_REGISTRY,
-  POSITION_BYTES,
+  positionValue,
   type Tables,
-  writeIndexValue,
-  writePosition,
 } from '../ledger/tables.js';
 import { type FinalizedForStore, type StoreContract, storePolicies } from './contract.js';
 import { createMetrics, type StoreMetrics } from './metrics.js';
@@ -49,22 +48,20 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
 
   tell: {
     reject: (state, { digest, verdict }) => {
-      write(state, () => state.tables.rejected.putSync(Buffer.from(digest), Buffer.from(verdict)));
+      write(state, () => state.tables.rejected.putSync(digestKey(digest), Buffer.from(verdict)));
     },
   },
 
   ask: {
     apply: (state, { blocks }) => {
       const wanted = blocks.filter(({ height }) => height > state.height);
-      const encoded = wanted.map(encode);
+      if (wanted.length === 0) return { height: state.height };
       const expected = state.height + 1;
-      if (wanted.length > 0 && wanted[0]!.height !== expected) {
+      if (wanted[0]!.height !== expected) {
         throw new RangeError(`block ${wanted[0]!.height} cannot follow ${state.height}: ${expected} is missing`);
       }
-      if (encoded.length === 0) return { height: state.height };
-      write(state, () => {
-        for (const block of encoded) put(state.tables, block);
-      });
+      const encoded = encode(wanted);
+      write(state, () => put(state.tables, encoded));
       state.height = wanted.at(-1)!.height;
       state.metrics.height.set(state.height);
       state.metrics.blocks.inc(wanted.length);
@@ -100,49 +97,56 @@ function claim(context: Context, tables: Tables): void {
   });
 }
 
-interface EncodedBlock {
-  readonly source: FinalizedForStore;
-  readonly block: Buffer;
-  readonly index: readonly { readonly key: Buffer; readonly value: Buffer }[];
-  readonly digests: readonly { readonly key: Buffer; readonly value: Buffer }[];
+interface Row {
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
+/** The rows of one transaction, table by table: pages that are read again then lie together, apart from the bodies. */
+interface EncodedBlocks {
+  readonly blocks: readonly { readonly height: number; readonly bytes: Buffer }[];
+  readonly index: readonly Row[];
+  readonly digests: readonly Row[];
+  readonly head: string;
+  readonly registry: string | null;
 }
 
 /** Keys sorted: LMDB then walks its tree once instead of once a key. */
-function encode(source: FinalizedForStore): EncodedBlock {
-  const { height, keys } = source;
-  const values = Buffer.alloc(INDEX_VALUE_BYTES * keys.length);
-  const positions = Buffer.alloc(POSITION_BYTES * keys.length);
-  const index = [];
-  const digests = [];
-  for (let entry = 0; entry < keys.length; entry++) {
-    const digest = Buffer.from(source.digests.buffer, source.digests.byteOffset + 32 * entry, 32);
-    const body = Buffer.from(source.bodies.buffer, source.bodies.byteOffset + 32 * entry, 32);
-    const position = { height, index: entry };
-    writeIndexValue(values, INDEX_VALUE_BYTES * entry, digest, body, position);
-    writePosition(positions, POSITION_BYTES * entry, position);
-    index.push({
-      key: indexKey(keys[entry]!),
-      value: values.subarray(INDEX_VALUE_BYTES * entry, INDEX_VALUE_BYTES * (entry + 1)),
-    });
-    digests.push({ key: digest, value: positions.subarray(POSITION_BYTES * entry, POSITION_BYTES * (entry + 1)) });
-  }
-  const byKey = (a: { key: Buffer }, b: { key: Buffer }) => Buffer.compare(a.key, b.key);
-  const { block } = source;
+function encode(sources: readonly FinalizedForStore[]): EncodedBlocks {
+  const index: Row[] = [];
+  const digests: Row[] = [];
+  for (const source of sources) encodeRows(source, index, digests);
+  const byKey = (a: Row, b: Row) => Buffer.compare(a.key, b.key);
   return {
-    source,
-    block: Buffer.from(block.buffer, block.byteOffset, block.byteLength),
+    blocks: sources.map(({ height, block }) => ({ height, bytes: bufferOf(block) })),
     index: index.sort(byKey),
     digests: digests.sort(byKey),
+    head: sources.at(-1)!.head,
+    registry: sources.findLast(({ registry }) => registry !== null)?.registry ?? null,
   };
 }
 
-function put(tables: Tables, { source, block, index, digests }: EncodedBlock): void {
-  tables.blocks.putSync(source.height, block);
+function encodeRows({ height, keys, digests, contents }: FinalizedForStore, index: Row[], positions: Row[]): void {
+  for (const [entry, key] of keys.entries()) {
+    const digest = bufferOf(digests).subarray(32 * entry, 32 * entry + 32);
+    const content = bufferOf(contents).subarray(32 * entry, 32 * entry + 32);
+    const position = { height, index: entry };
+    index.push({ key: indexKey(key), value: indexValue(digest, content, position) });
+    positions.push({ key: digestKey(digest), value: positionValue(position) });
+  }
+}
+
+function put(tables: Tables, { blocks, index, digests, head, registry }: EncodedBlocks): void {
   for (const { key, value } of index) tables.index.putSync(key, value);
   // Two issuers may submit one PCS: the first keeps the digest, the other is found by issuer and id.
   for (const { key, value } of digests) tables.digests.putSync(key, value, { noOverwrite: true });
-  if (source.registry !== null) tables.meta.putSync(META_REGISTRY, source.registry);
-  tables.meta.putSync(META_HEAD, source.head);
+  for (const { height, bytes } of blocks) tables.blocks.putSync(height, bytes);
+  if (registry !== null) tables.meta.putSync(META_REGISTRY, registry);
+  tables.meta.putSync(META_HEAD, head);
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** One transaction inside the gate. A write that fails ends the process: what it left behind is known to nobody. */

@@ -11,7 +11,8 @@ export interface FinalizedForStore {
   readonly keys: readonly string[];
   /** 32 bytes an entry. */
   readonly digests: Uint8Array;
-  readonly bodies: Uint8Array;
+  /** What makes two submissions of one id the same: the digest, of a PCS the body hash. 32 bytes an entry. */
+  readonly contents: Uint8Array;
   /** Head after this block, as JSON text (hash, view, sequence, state digest, block time). */
   readonly head: string;
   /** The registry after this block as JSON text, when the block changed it. */

@@ -1,6 +1,7 @@
 // The wal-writer: the one thread that appends to the log, and that reads it back for replay. Called by ingress (inbox)
 // and consensus (journal). It must never answer before the fdatasync, and never go on after one that failed.
 import { randomBytes } from 'node:crypto';
+import { isInitialising } from '../../config/chain-files.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import {
   decodeSettled,
@@ -18,7 +19,7 @@ import { packBytes, unpackBytes } from '../../runtime/kernel/batch.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { type LogCondition, type ReadRecords, type WalWriterContract, walWriterPolicies } from './contract.js';
-import { LogFailure, LogFull } from './errors.js';
+import { LogFailure, LogFull, LogRefused } from './errors.js';
 import { type Log, openLog } from './log.js';
 import { createMetrics, type WalWriterMetrics } from './metrics.js';
 import type { LogVerdict } from './recovery.js';
@@ -93,6 +94,8 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
       return state;
     } catch (error) {
       if (error instanceof LogFailure) context.fatal(EXIT.io.code, error.message);
+      // The log of another chain or key, or of a newer release: no restart makes it this node's.
+      if (error instanceof LogRefused) context.fatal(EXIT.config.code, `${config.directory}: ${error.message}`);
       throw error;
     }
   },
@@ -168,7 +171,7 @@ async function judge(
   const detail = damage === null ? '' : `${damage.segment} at byte ${damage.offset}: ${damage.reason}`;
   if (state === 'corrupt' || state === 'suspect') return { state, detail, quarantine: detail };
   if (log.nextLsn > 1) return { state, detail, quarantine: null };
-  if (!config.mayCreate) {
+  if (!isInitialising(config.dataDirectory)) {
     const missing = `${config.directory} holds no log for this validator key: votes it cast may be lost`;
     return { state: 'suspect', detail: missing, quarantine: missing };
   }

@@ -8,8 +8,8 @@ export interface WalWriterConfig {
   readonly publicKey: string;
   readonly seed: Uint8Array;
   readonly segmentBytes: number;
-  /** Create an empty log when there is none; otherwise a key without its log is quarantined (DECISIONS 15). */
-  readonly mayCreate: boolean;
+  /** Of the node: while it is being initialised, an empty log may be made in it (DECISIONS 15). */
+  readonly dataDirectory: string;
 }
 
 export function walWriterSpec(config: NodeConfig): ActorSpec<NodeConfig> {
@@ -30,7 +30,7 @@ export function walWriterSpec(config: NodeConfig): ActorSpec<NodeConfig> {
       publicKey: node.identity.publicKey,
       seed: node.identity.seed,
       segmentBytes: node.settings.wal.segment_bytes,
-      mayCreate: node.mayCreateLog,
+      dataDirectory: node.places.data,
     }),
   };
 }

@@ -1,6 +1,6 @@
-// The manual clock: timers at their own moment, in order, including those set on the way.
+// The clocks: the manual one runs timers at their own moment, in order; the system's never runs one early.
 import test from 'ava';
-import { ManualClock } from './clock.js';
+import { ManualClock, systemClock } from './clock.js';
 
 test('timers run at their moment, in the order set, nested ones included', (t) => {
   const clock = new ManualClock(1_000);
@@ -21,4 +21,20 @@ test('timers run at their moment, in the order set, nested ones included', (t) =
   t.is(seen.at(-1), 'late 1020 20');
   t.is(clock.now(), 1_115);
   t.is(clock.nextTimerMs(), null);
+});
+
+test('RT-2: a timer of the system clock is never early by that clock, so that a restart that is due is seen as due', async (t) => {
+  const early = await Promise.all(
+    Array.from({ length: 400 }, (_, index) => {
+      const delayMs = 1 + index / 7;
+      const dueMs = systemClock.monotonic() + delayMs;
+      return new Promise<number>((fired) => {
+        systemClock.setTimer(delayMs, () => fired(Math.max(0, dueMs - systemClock.monotonic())));
+      });
+    }),
+  );
+  t.deepEqual(
+    early.filter((earlyMs) => earlyMs > 0),
+    [],
+  );
 });

@@ -5,8 +5,16 @@ import type { Clock, Timer } from './contract.js';
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
+  // setTimeout counts whole milliseconds of the loop's own time and may fire up to one early by `monotonic`. Whoever
+  // then looks at the clock finds that nothing is due yet, and nobody calls again.
   setTimer(delayMs, run) {
-    const handle = setTimeout(run, delayMs);
+    const dueMs = performance.now() + delayMs;
+    const fire = (): void => {
+      const leftMs = dueMs - performance.now();
+      if (leftMs > 0) handle = setTimeout(fire, leftMs);
+      else run();
+    };
+    let handle = setTimeout(fire, delayMs);
     return { cancel: () => clearTimeout(handle) };
   },
 };

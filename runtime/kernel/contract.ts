@@ -80,6 +80,7 @@ export interface Clock {
   now(): number;
   /** Monotonic milliseconds. */
   monotonic(): number;
+  /** Runs once, not before `delayMs` have passed on `monotonic`. */
   setTimer(delayMs: number, run: () => void): Timer;
 }
 
@@ -132,6 +133,11 @@ export interface ActorDefinition<C extends ContractShape, State, L, Config> {
   /** Stop taking new work and finish what is in hand. Called before `stop`, in reverse start order. */
   drain?(state: State): void | Promise<void>;
   stop(state: State): void | Promise<void>;
+  /**
+   * Called just before a living thread is ended without `stop`, if it still listens: lets go at once of whatever native
+   * code would call back into. Node aborts the whole process when its HTTP parser meets a thread that is being ended.
+   */
+  abandon?(state: State): void;
   /** Facts for `quorate actors`, the console and crash bundles. Plain data. */
   inspect?(state: State): object;
 }

@@ -8,6 +8,7 @@ import { systemClock } from './clock.js';
 import { exposeControl } from './control.js';
 import type { ThreadBoot } from './host-thread.js';
 import { definitionOf, Runner } from './runner.js';
+import { registerThreadMetrics } from './thread-metrics.js';
 import type { ActorLogOptions, Boot, LogFactory, NoticeToActor, ThreadLog } from './wire.js';
 
 process.setSourceMapsEnabled(true);
@@ -18,15 +19,21 @@ if (supervisor === null) throw new Error('entry.ts runs in a worker thread only'
 
 const threadLog = await openLog(boot);
 const definition = definitionOf(await import(boot.module), boot.module);
+const registry = new Registry();
+registerThreadMetrics(registry, boot.id);
 const runner = new Runner({
   boot,
   definition,
   clock: systemClock,
   threadLog,
-  registry: new Registry(),
+  registry,
   notify: (notice) => supervisor.postMessage(notice),
 });
-supervisor.on('message', (notice) => runner.notice(notice as NoticeToActor));
+supervisor.on('message', (notice: NoticeToActor) => {
+  if (notice.kind !== 'abandon') return runner.notice(notice);
+  runner.abandon();
+  process.exit(0);
+});
 setInterval(() => runner.vitals.beat(), boot.heartbeatMs).unref();
 exposeControl(control, runner);
 

@@ -9,6 +9,8 @@ import { ActorError } from './wire-error.js';
 
 /** A gated write that lasts longer than this will not end. */
 export const GATE_LIMIT_MS = 2_000;
+/** A thread whose loop turns lets go in a few milliseconds; one that hangs is terminated after this. */
+export const ABANDON_LIMIT_MS = 250;
 /** A terminated thread must be gone after this, unless it declares a native section. */
 export const EXIT_LIMIT_MS = 10_000;
 /** The same inside a declared native section, such as an fdatasync on a stalled disk. */
@@ -157,6 +159,11 @@ export class Incarnation {
       return;
     }
     if (this.#exit !== null) return;
+    if (this.#ready?.abandons === true) {
+      this.post({ kind: 'abandon' });
+      await this.#exitWithin(ABANDON_LIMIT_MS);
+      if (this.#exit !== null) return;
+    }
     this.#hosted.terminate();
     await this.#gone();
   }

@@ -35,6 +35,7 @@ export interface LoadedDefinition extends Handlers {
   };
   drain?(state: unknown): void | Promise<void>;
   stop(state: unknown): void | Promise<void>;
+  abandon?(state: unknown): void;
   inspect?(state: unknown): object;
 }
 
@@ -76,6 +77,7 @@ export class Runner implements ControlSurface {
   readonly #mailbox: Mailbox;
   readonly #transfers: ReplyTransfers = new WeakMap();
   #state: unknown;
+  #stopped = false;
   #config: unknown;
   #prepared: { readonly config: unknown; aborted: boolean } | null = null;
 
@@ -98,7 +100,7 @@ export class Runner implements ControlSurface {
     for (const end of boot.connected) this.#links.get(end.peer)?.connect(end);
   }
 
-  notice(notice: NoticeToActor): void {
+  notice(notice: Exclude<NoticeToActor, { kind: 'abandon' }>): void {
     if (notice.kind === 'link') this.#links.get(notice.peer)?.connect(notice);
     else if (notice.kind === 'serve') this.#mailbox.serve(notice.caller, notice.port, notice.depth);
     else if (notice.kind === 'log') this.#changeLog(notice);
@@ -110,7 +112,9 @@ export class Runner implements ControlSurface {
 
   async init(): Promise<Ready> {
     this.#state = await this.#options.definition.init(this.#context());
-    return { names: this.#names, heapLimitMb: getHeapStatistics().heap_size_limit / 2 ** 20 };
+    const heapLimitMb = getHeapStatistics().heap_size_limit / 2 ** 20;
+    const { abandon } = this.#options.definition;
+    return { names: this.#names, heapLimitMb, ...(abandon === undefined ? {} : { abandons: true }) };
   }
 
   async prepare(config: unknown): Promise<PrepareResult> {
@@ -152,8 +156,15 @@ export class Runner implements ControlSurface {
   /** The mailbox closes first: nothing may be delivered to a state that was stopped. */
   async stop(): Promise<MetricSnapshot> {
     this.#mailbox.closeAll();
+    this.#stopped = true;
     await this.#options.definition.stop(this.#state);
     return this.metrics();
+  }
+
+  /** Before an end without `stop`: nothing of this thread may be called any more. */
+  abandon(): void {
+    this.#mailbox.closeAll();
+    if (!this.#stopped) this.#options.definition.abandon?.(this.#state);
   }
 
   async metrics(): Promise<MetricSnapshot> {

@@ -8,8 +8,8 @@ import { ActorCounters } from './retired.js';
 import type { ActorState } from './supervisor-types.js';
 
 export interface Seat<Config> {
-  readonly spec: ActorSpec<Config>;
-  readonly levels: readonly Level<Config>[];
+  spec: ActorSpec<Config>;
+  levels: readonly Level<Config>[];
   readonly needs: Prerequisites;
   readonly counters: ActorCounters;
   readonly reports: Map<string, ReportValue>;

@@ -185,6 +185,20 @@ test('RT-5: an actor starts only after the exit of its predecessor', async (t) =
   t.is(host.puppets.length, 2);
 });
 
+test('RT-6: an actor that never comes to let go of what it holds is terminated all the same', async (t) => {
+  const { supervisor, host, settle, advance } = rig(group('root', 'one-for-one', [actor('a')]));
+  host.abandons.add('a');
+  await supervisor.start();
+  const first = host.living('a');
+  void supervisor.kill('a');
+  await settle();
+  await advance(249);
+  t.deepEqual([first.notices.at(-1)?.kind, first.gone], ['abandon', false]);
+  await advance(1);
+  t.true(first.gone);
+  t.is(host.living('a').boot.incarnation, 2);
+});
+
 test('RT-5: two deaths in one turn, the later actor first, end in one orderly recovery', async (t) => {
   const { supervisor, host, settle, states } = rig(group('root', 'rest-for-one', [actor('a'), actor('b'), actor('c')]));
   await supervisor.start();

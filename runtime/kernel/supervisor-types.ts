@@ -13,7 +13,8 @@ import type { ActorLogOptions, LogChange } from './wire.js';
 export type ActorState = 'stopped' | 'starting' | 'up' | 'stopping' | 'waiting' | 'backoff' | 'circuit_open';
 
 export interface SupervisorOptions<Config> {
-  readonly tree: GroupSpec<Config>;
+  /** A function where limits, times and budgets follow the configuration; its shape must not. */
+  readonly tree: GroupSpec<Config> | ((config: Config) => GroupSpec<Config>);
   readonly config: Config;
   readonly clock: Clock;
   /** In [0, 1); only jitter is drawn from it. */

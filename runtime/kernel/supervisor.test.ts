@@ -336,6 +336,20 @@ test.serial(
   },
 );
 
+test.serial(
+  'RT-6: an actor that has something to let go of is told before it is killed, and not after it stopped',
+  async (t) => {
+    const relay = fixtureSpec('relay', 'relay', { links: ['echo'] });
+    const { supervisor, diary, event } = rig(t, group('one-for-one', [fixtureSpec('echo', 'echo'), relay]));
+    await supervisor.start();
+    await supervisor.kill('relay');
+    await event(({ kind, actor, incarnation }) => kind === 'up' && actor === 'relay' && incarnation === 2);
+    await supervisor.stop();
+    const ofRelay = diary().filter((line) => line.includes('relay'));
+    t.deepEqual(ofRelay, ['init relay 1', 'abandon relay', 'init relay 2', 'stop relay']);
+  },
+);
+
 test.serial('RT-9: an ordinary restart keeps what was counted after the last scrape', async (t) => {
   const { supervisor } = rig(t, group('one-for-one', [echo()]));
   await supervisor.start();

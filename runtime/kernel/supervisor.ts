@@ -3,10 +3,10 @@
 // start an actor before the exit of its predecessor.
 import type { Logger } from 'pino';
 import { Registry } from 'prom-client';
-import type { Clock, ContractShape, Link, ReportValue, Timer } from './contract.js';
+import type { Clock, ContractShape, GroupSpec, Link, ReportValue, Timer } from './contract.js';
 import { type Exit, Incarnation } from './incarnation.js';
 import { MainCaller } from './main-caller.js';
-import { affected, type Level, startOrder, treeProblems } from './order.js';
+import { affected, type Level, levelsOf, startOrder, treeProblems } from './order.js';
 import { Reconfiguration } from './reconfiguration.js';
 import {
   type Action,
@@ -44,9 +44,14 @@ export const INSPECT_DEADLINE_MS = 1_000;
 type Mode = 'idle' | 'running' | 'stopping' | 'halted';
 
 export function supervise<Config>(options: SupervisorOptions<Config>): Supervisor<Config> {
-  const problems = treeProblems(options.tree);
+  return new TreeSupervisor(options, checkedTree(options, options.config));
+}
+
+function checkedTree<Config>({ tree }: Pick<SupervisorOptions<Config>, 'tree'>, config: Config): GroupSpec<Config> {
+  const made = typeof tree === 'function' ? tree(config) : tree;
+  const problems = treeProblems(made);
   if (problems.length > 0) throw new Error(`the supervision tree cannot be run: ${problems.join('; ')}`);
-  return new TreeSupervisor(options);
+  return made;
 }
 
 class TreeSupervisor<Config> implements Supervisor<Config> {
@@ -67,14 +72,14 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
   #mode: Mode = 'idle';
   #stopped: Promise<void> | null = null;
 
-  constructor(options: SupervisorOptions<Config>) {
+  constructor(options: SupervisorOptions<Config>, tree: GroupSpec<Config>) {
     this.#options = options;
     this.#log = options.log;
     this.#clock = options.clock;
     this.#config = options.config;
     this.#actorLogOptions = options.actorLogOptions;
-    const specs = startOrder(options.tree);
-    this.#seats = new Map(specs.map((spec) => [spec.id, seatOf(options.tree, spec)]));
+    const specs = startOrder(tree);
+    this.#seats = new Map(specs.map((spec) => [spec.id, seatOf(tree, spec)]));
     this.#switchboard = new Switchboard(options.host, new Map(specs.map((spec) => [spec.id, spec.links])));
     this.#metrics = supervisorMetrics(options.registry ?? new Registry(), [...this.#seats.keys()], {
       state: (id) => this.#seat(id).state,
@@ -146,18 +151,28 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
 
   async prepare(config: Config): Promise<void> {
     this.#mustRun();
+    checkedTree(this.#options, config);
     await this.#reconfiguration.prepare(config);
   }
 
   async commit(): Promise<void> {
     this.#mustRun();
-    await this.#reconfiguration.commit((config) => {
-      this.#config = config;
-    });
+    await this.#reconfiguration.commit((config) => this.#adopt(config));
   }
 
   async abort(): Promise<void> {
     await this.#reconfiguration.abort();
+  }
+
+  /** Later decisions and starts follow the new configuration; what runs keeps the thread and the limits that it has. */
+  #adopt(config: Config): void {
+    this.#config = config;
+    const tree = checkedTree(this.#options, config);
+    for (const spec of startOrder(tree)) {
+      const seat = this.#seat(spec.id);
+      seat.spec = spec;
+      seat.levels = levelsOf(tree, spec.id);
+    }
   }
 
   metrics(): Promise<ActorMetrics[]> {

@@ -66,6 +66,8 @@ export type NoticeToActor =
   | { readonly kind: 'serve'; readonly caller: string; readonly port: DataPort; readonly depth: SharedArrayBuffer }
   /** The peer's incarnation is fenced: nothing from it may be delivered from here on. */
   | { readonly kind: 'down'; readonly peer: string }
+  /** Let go of everything and end. Only to a thread that said it `abandons`. */
+  | { readonly kind: 'abandon' }
   | ({ readonly kind: 'log' } & LogChange);
 
 export interface LogChange {
@@ -118,4 +120,6 @@ export interface Boot {
 export interface Ready {
   readonly names: MessageNames;
   readonly heapLimitMb: number;
+  /** It takes the notice `abandon`; absent: it is terminated without one. */
+  readonly abandons?: true;
 }

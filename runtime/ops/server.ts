@@ -1,7 +1,9 @@
 // The ops server on the main thread: metrics, health, and the admin calls behind the bearer token of the data directory.
 // Called by operators, probes and the CLI. It carries no submission, and shows no secret.
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { allowedMethods } from '../../observability/allowed-methods.js';
 import { type ProblemSlug, problem } from '../../observability/problems.js';
+import { requestIdOf } from '../../observability/request-id.js';
 import { equalConstantTime } from '../../protocol/crypto/hmac.js';
 import type { ActorStatus } from '../kernel/supervisor-types.js';
 import { ActorError } from '../kernel/wire-error.js';
@@ -32,7 +34,15 @@ export interface ReloadAnswer {
 const HEALTH_TYPE = 'application/health+json; charset=utf-8';
 
 export function createOpsServer(parts: OpsParts): FastifyInstance {
-  const server = fastify({ logger: false, forceCloseConnections: true });
+  const server = fastify({
+    logger: false,
+    forceCloseConnections: true,
+    genReqId: (request) => requestIdOf(request.headers['x-request-id']),
+  });
+  server.addHook('onRequest', (request, reply, next) => {
+    reply.header('x-request-id', request.id);
+    next();
+  });
   server.get('/metrics', async (_request, reply) => {
     const text = await parts.metrics.text();
     return reply.header('content-type', parts.metrics.contentType).send(text);
@@ -52,7 +62,7 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
   server.register((admin, _options, done) => {
     admin.addHook('onRequest', (request, reply, next) => {
       if (authorised(request.headers.authorization, parts.token)) return next();
-      sendProblem(reply, request, 'unknown-key', 'send Authorization: Bearer with the token of run/admin.token');
+      sendProblem(reply, request, 'token-required', 'found no Authorization: Bearer with the token of this start');
     });
     admin.get('/v1/admin/actors', () => ({ actors: parts.actors.status() }));
     admin.get<{ Params: { id: string } }>('/v1/admin/actors/:id', (request) => parts.actors.inspect(request.params.id));
@@ -75,11 +85,20 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
     if (error instanceof ActorError && error.code === 'unknown_actor') {
       return sendProblem(reply, request, 'no-such-route', error.message);
     }
-    return sendProblem(reply, request, 'internal-error', (error as Error).message);
+    // The actor is down, or does not answer in time: asking again later may help.
+    if (error instanceof ActorError && error.retryable)
+      return sendProblem(reply, request, 'unavailable', error.message);
+    const { statusCode = 500, message } = error as FastifyError;
+    return sendProblem(reply, request, statusCode < 500 ? 'malformed-request' : 'internal-error', message);
   });
-  server.setNotFoundHandler((request, reply) =>
-    sendProblem(reply, request, 'no-such-route', `${request.method} ${request.url.split('?')[0]}`),
-  );
+  server.setNotFoundHandler((request, reply) => {
+    const allowed = allowedMethods(server, request.url).join(', ');
+    if (allowed === '') {
+      return sendProblem(reply, request, 'no-such-route', `${request.method} ${request.url.split('?')[0]}`);
+    }
+    reply.header('allow', allowed);
+    return sendProblem(reply, request, 'method-not-allowed', `${request.method} is not one of ${allowed}`);
+  });
   return server;
 }
 

@@ -136,7 +136,8 @@ function judge({ statusCode, headers }: IncomingMessage, text: string): Answer {
     return { ending: 'final', detail: '200', acknowledged: { receiptHash: hashOf(receipt) } };
   }
   if (statusCode === 202) return { ending: 'durable', detail: '202', acknowledged: { receiptHash: null } };
-  if (statusCode === 503 && headers['retry-after'] !== undefined) return { ending: 'retry', detail: `503 ${problemType(text)}` };
+  if (statusCode === 503 && headers['retry-after'] !== undefined)
+    return { ending: 'retry', detail: `503 ${problemType(text)}` };
   return { ending: 'wrong', detail: `${statusCode} ${text.slice(0, 300)}` };
 }
 

@@ -32,9 +32,13 @@ export function reportText(report: ActorKillsReport): string {
 function figures(kills: readonly Kill[]): string {
   const recovered = kills.map(({ recoveredMs }) => recoveredMs);
   const allUp = kills.map(({ allUpMs }) => allUpMs);
-  const pair = (values: readonly number[]) => `${percentile(values, 50).toFixed(0)} / ${percentile(values, 100).toFixed(0)} ms`;
+  const pair = (values: readonly number[]) =>
+    `${percentile(values, 50).toFixed(0)} / ${percentile(values, 100).toFixed(0)} ms`;
   const endings: Record<string, number> = {};
-  for (const kill of kills) for (const [ending, count] of Object.entries(kill.endings)) endings[ending] = (endings[ending] ?? 0) + count;
-  const answers = Object.entries(endings).map(([ending, count]) => `${ending} ${count}`).join(', ');
+  for (const kill of kills)
+    for (const [ending, count] of Object.entries(kill.endings)) endings[ending] = (endings[ending] ?? 0) + count;
+  const answers = Object.entries(endings)
+    .map(([ending, count]) => `${ending} ${count}`)
+    .join(', ');
   return `${pair(recovered).padEnd(25)} ${pair(allUp).padEnd(18)} ${answers}`;
 }

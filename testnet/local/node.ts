@@ -16,8 +16,12 @@ export interface NodeOptions {
   readonly dataDir?: string;
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Without the harness's own flags: `dataDir` only says where to look, directory and ports come from the caller. */
+  readonly bare?: true;
   /** Words put before node itself, such as strace and its options. */
   readonly wrapper?: readonly string[];
+  /** Working directory, where quorate.yaml is looked for. */
+  readonly cwd?: string;
 }
 
 export interface Exit {
@@ -28,6 +32,7 @@ export interface Exit {
 export interface Endpoints {
   readonly api: string;
   readonly ops: string;
+  readonly peer: string | null;
   readonly nodeId: string;
   readonly publicKey: string;
 }
@@ -49,11 +54,14 @@ export class LocalNode {
       ...(options.wrapper ?? []),
       process.execPath,
       MAIN,
-      ...['--data-dir', this.dataDir, '--listen', '127.0.0.1:0', '--ops-listen', '127.0.0.1:0'],
+      ...(options.bare === true
+        ? []
+        : ['--data-dir', this.dataDir, '--listen', '127.0.0.1:0', '--ops-listen', '127.0.0.1:0']),
       ...(options.args ?? []),
     ];
     this.process = spawn(words[0]!, words.slice(1), {
       env: { ...process.env, ...options.env },
+      cwd: options.cwd,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     for (const stream of [this.process.stdout!, this.process.stderr!]) {

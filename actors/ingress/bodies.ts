@@ -1,0 +1,44 @@
+// Reads the body of a request as bytes, counted on the stream (IN-8). Called by the server before anything is parsed. It
+// must never hold more than the limit in memory, whatever Content-Length says or leaves out.
+import type { IncomingMessage } from 'node:http';
+
+/** The body is larger than this call takes (413). */
+export class BodyTooLarge extends Error {
+  override readonly name = 'BodyTooLarge';
+  readonly statusCode = 413;
+  readonly limitBytes: number;
+
+  constructor(limitBytes: number) {
+    super(`the body is larger than ${limitBytes} bytes`);
+    this.limitBytes = limitBytes;
+  }
+}
+
+export type BodyDone = (error: Error | null, body?: Buffer) => void;
+
+/**
+ * Calls `done` once: with the whole body, or with what went wrong. What comes after too much is read and dropped until the
+ * request ends or its time is over: closing on a client that still writes would reset the connection, and the reset can
+ * overtake the answer.
+ */
+export function readBody(request: IncomingMessage, limitBytes: number, done: BodyDone): void {
+  if (Number(request.headers['content-length']) > limitBytes) {
+    request.resume();
+    done(new BodyTooLarge(limitBytes));
+    return;
+  }
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  const end = (error: Error | null) => {
+    request.off('data', onData).off('end', onEnd).off('error', end);
+    if (error === null) done(null, Buffer.concat(chunks, sizeBytes));
+    else done(error);
+  };
+  const onEnd = () => end(null);
+  const onData = (chunk: Buffer) => {
+    sizeBytes += chunk.length;
+    if (sizeBytes <= limitBytes) chunks.push(chunk);
+    else end(new BodyTooLarge(limitBytes));
+  };
+  request.on('data', onData).on('end', onEnd).on('error', end);
+}

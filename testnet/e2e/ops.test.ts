@@ -1,0 +1,275 @@
+// The ops port: alive, ready or not and why not, the admin calls behind their token, and what clients see while an actor
+// is away.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import test, { type ExecutionContext } from 'ava';
+import { isProblem, isProblemBody } from './assertions.js';
+import type { Signed } from './clients.js';
+import { Subject } from './subject.js';
+
+const MAIN = fileURLToPath(new URL('../../../runtime/main.js', import.meta.url));
+
+let subject: Subject;
+
+test.before(async () => {
+  subject = await Subject.start({
+    settings: {
+      limits: { wait_default_ms: 1_000, server_timeout_ms: 20_000 },
+      supervision: { budget: { intensity: 1_000 } },
+    },
+  });
+});
+
+test.after.always(() => subject?.dispose());
+
+interface Readiness {
+  readonly status: string;
+  readonly failing: readonly string[];
+  readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly detail: string }[];
+}
+
+async function readiness(): Promise<Readiness & { readonly code: number }> {
+  const answer = await subject.ops.get('/readyz');
+  return { ...(answer.body as unknown as Readiness), code: answer.status };
+}
+
+/** Kills the actor again and again until `act` is done: it is away, or about to be, all the time. */
+async function without<T>(actor: string, act: () => Promise<T>): Promise<T> {
+  let done = false;
+  const kill = async () => {
+    do await subject.admin(`/actors/${actor}/kill`);
+    while (!done);
+  };
+  await subject.admin(`/actors/${actor}/kill`);
+  const killing = kill();
+  try {
+    return await act();
+  } finally {
+    done = true;
+    await killing;
+    await subject.ready();
+  }
+}
+
+test.serial('OB-2: a ready node says so, check by check', async (t) => {
+  await subject.ready();
+  for (const path of ['/livez', '/healthz']) {
+    const answer = await subject.ops.get(path);
+    t.is(answer.status, 200);
+    t.regex(answer.headers['content-type']!, /^application\/health\+json/);
+    t.deepEqual(answer.body, { status: 'pass' });
+  }
+  const health = await subject.ops.get('/health');
+  t.is(health.status, 200);
+  t.deepEqual(health.body, { status: 'healthy' });
+  const { code, status, failing, checks } = await readiness();
+  t.is(code, 200);
+  t.is(status, 'pass');
+  t.deepEqual(failing, []);
+  const names = checks.map(({ name }) => name);
+  for (const actor of ['wal-writer', 'store', 'consensus', 'dedup', 'gossip', 'rpc-client', 'ingress']) {
+    t.true(names.includes(`actor:${actor}`), actor);
+  }
+  for (const name of ['store', 'wal-writer:log', 'consensus:consensus', 'ingress:listening', 'ingress:registry']) {
+    t.true(names.includes(name), name);
+  }
+});
+
+test.serial('OB-2: without dedup the node is alive, not ready, and names it', async (t) => {
+  const signed = subject.dev.sign();
+  await without('dedup', async () => {
+    const { code, status, failing, checks } = await readiness();
+    t.is(code, 503);
+    t.is(status, 'fail');
+    t.deepEqual(failing, ['actor:dedup']);
+    t.regex(checks.find(({ name }) => name === 'actor:dedup')!.detail, /^the actor is \w+$/);
+    for (const path of ['/livez', '/healthz', '/health']) t.is((await subject.ops.get(path)).status, 200);
+    const answer = await subject.submit(signed);
+    isProblem(t, answer, 503, 'dedup-unavailable');
+    t.true(Number(answer.headers['retry-after']) >= 1);
+  });
+  await finalByItself(t, signed);
+});
+
+test.serial('OB-2: without consensus a submission is durable, and final when consensus is back', async (t) => {
+  const signed = subject.dev.sign();
+  await without('consensus', async () => {
+    t.true((await readiness()).failing.includes('actor:consensus'));
+    const answer = await subject.submit(signed);
+    t.is(answer.status, 202, answer.text);
+    t.is(answer.body.state, 'durable');
+    const name = `issuer=${subject.dev.issuer}&id=${String(signed.envelope.id)}`;
+    for (const path of [answer.headers.location!, `/v1/submissions?${name}`]) {
+      const found = await subject.api.get(path);
+      t.is(found.status, 200);
+      t.deepEqual(found.body, { state: 'durable', digest: signed.digest });
+    }
+  });
+  await finalByItself(t, signed);
+});
+
+/** Answered 503 or 202, it ends final once and without its client, who then finds the recorded answer. */
+async function finalByItself(t: ExecutionContext, signed: Signed): Promise<void> {
+  let found = await subject.api.get(`/v1/submissions/${signed.digest}`);
+  for (; found.body.state !== 'final'; await sleep(10))
+    found = await subject.api.get(`/v1/submissions/${signed.digest}`);
+  const again = await subject.submit(signed);
+  t.is(again.status, 200);
+  t.is(again.headers['idempotent-replayed'], 'true');
+  t.is(again.text, found.text);
+}
+
+test.serial('OB-2: without the store final answers are still given, and readiness names the store', async (t) => {
+  const signed = subject.dev.sign();
+  const first = await subject.submit(signed);
+  t.is(first.status, 200);
+  await without('store', async () => {
+    const { code, failing } = await readiness();
+    t.is(code, 503);
+    t.true(failing.includes('store') && failing.includes('actor:store'), failing.join());
+    t.is((await subject.submit(signed)).text, first.text);
+    t.is((await subject.api.get(`/v1/submissions/${signed.digest}`)).text, first.text);
+  });
+});
+
+test.serial('OB-2: without the log nothing is taken in, and the answer says when to come back', async (t) => {
+  const signed = subject.dev.sign();
+  await without('wal-writer', async () => {
+    t.true((await readiness()).failing.includes('actor:wal-writer'));
+    // Ingress stands on the log and is restarted with it: then there is nobody to answer.
+    const answer = await subject.submit(signed).catch(() => null);
+    if (answer !== null) isProblem(t, answer, 503, 'unavailable');
+  });
+  t.is((await subject.submit(signed)).status, 200);
+});
+
+test.serial('ID-6: admin calls without the token are 401, and change nothing', async (t) => {
+  await subject.ready();
+  const before = (await subject.admin('/actors', 'GET')).body.actors;
+  const { adminToken } = subject.node;
+  const wrong = [
+    undefined,
+    'Bearer',
+    'Bearer ',
+    `Bearer ${adminToken}x`,
+    `Basic ${adminToken}`,
+    adminToken.toUpperCase(),
+  ];
+  for (const authorization of wrong) {
+    const headers = authorization === undefined ? {} : { authorization };
+    for (const [method, path] of [
+      ['GET', '/actors'],
+      ['GET', '/actors/store'],
+      ['POST', '/actors/store/kill'],
+      ['POST', '/reload'],
+    ]) {
+      const answer = await subject.ops.call(`/v1/admin${path}`, { method: method!, headers });
+      isProblem(t, answer, 401, 'token-required');
+      t.regex(String(answer.headers['www-authenticate']), /^Bearer/);
+      t.false(answer.text.includes(adminToken));
+    }
+  }
+  const incarnations = (list: unknown) => (list as { incarnation: number }[]).map(({ incarnation }) => incarnation);
+  t.deepEqual(incarnations((await subject.admin('/actors', 'GET')).body.actors), incarnations(before));
+});
+
+test.serial('OP-1: admin calls list, look into, restart and reset actors', async (t) => {
+  await subject.ready();
+  const list = (await subject.admin('/actors', 'GET')).body.actors as {
+    id: string;
+    state: string;
+    incarnation: number;
+  }[];
+  t.deepEqual([...new Set(list.map(({ state }) => state))], ['up']);
+  for (const { id } of list) t.is((await subject.admin(`/actors/${id}`, 'GET')).status, 200, id);
+  const before = list.find(({ id }) => id === 'gossip')!.incarnation;
+  const restarted = await subject.admin('/actors/gossip/restart');
+  t.is(restarted.status, 200, restarted.text);
+  t.like(restarted.body.actor, { id: 'gossip', state: 'up', incarnation: before + 1 });
+  t.is((await subject.admin('/actors/gossip/reset')).status, 200);
+  for (const path of ['/actors/nonesuch/kill', '/actors/gossip/nonesuch', '/nonesuch']) {
+    isProblem(t, await subject.admin(path), 404, 'no-such-route');
+  }
+  isProblem(t, await subject.admin('/actors/nonesuch', 'GET'), 404, 'no-such-route');
+  const unchanged = await subject.admin('/reload');
+  t.is(unchanged.status, 200);
+  t.is(unchanged.body.result, 'unchanged');
+  await without('gossip', async () => {
+    isProblem(t, await subject.admin('/actors/gossip', 'GET'), 503, 'unavailable');
+  });
+});
+
+test.serial('IN-11, IN-12: the ops port answers errors as problems, under the request id', async (t) => {
+  const unknown = await subject.ops.get('/nonesuch', { 'x-request-id': 'ops-1' });
+  isProblem(t, unknown, 404, 'no-such-route');
+  t.is(unknown.body.request_id, 'ops-1');
+  const method = await subject.ops.call('/metrics', { method: 'POST' });
+  isProblem(t, method, 405, 'method-not-allowed');
+  t.is(method.headers.allow, 'GET');
+  const typed = await subject.ops.call('/v1/admin/reload', {
+    method: 'POST',
+    body: 'x',
+    headers: { authorization: `Bearer ${subject.node.adminToken}`, 'content-type': 'text/weird' },
+  });
+  t.is(typed.status, 400);
+  isProblemBody(t, typed.body, 400, 'malformed-request');
+  t.is((await subject.ops.get('/livez', { 'x-request-id': 'ops-2' })).headers['x-request-id'], 'ops-2');
+});
+
+test.serial(
+  'CF-2: clients that this chain can never grant are refused at start and at reload, with the place',
+  async (t) => {
+    const directory = mkdtempSync(join(tmpdir(), 'quorate-e2e-'));
+    t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+    const secret_hex = 'ab'.repeat(32);
+    const key = { key_id: 'k', alg: 'hmac-sha256', secret_hex, homes: ['node_elsewhere'] };
+    const clients = join(directory, 'clients.yml');
+    writeFileSync(clients, JSON.stringify({ clients: [{ issuer: 'far', keys: [key] }] }), { mode: 0o600 });
+    const words = [
+      MAIN,
+      '--data-dir',
+      join(directory, 'data'),
+      '--listen',
+      '127.0.0.1:0',
+      '--ops-listen',
+      '127.0.0.1:0',
+    ];
+    const child = spawn(process.execPath, words, {
+      env: { ...process.env, QUORATE_CLIENTS_FILE: clients },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let text = '';
+    child.stderr.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    const [code] = (await once(child, 'exit')) as [number | null];
+    t.is(code, 78);
+    t.true(text.includes(clients), text);
+    t.true(text.includes('clients.0.keys.0.homes') && text.includes('node_elsewhere'), text);
+    t.false(text.includes(secret_hex));
+  },
+);
+
+test.serial(
+  'CF-4: a draining node answers what it has taken, refuses the rest as draining, and ends with 0',
+  async (t) => {
+    const stopping = await Subject.start();
+    t.teardown(() => stopping.dispose());
+    const client = stopping.dev;
+    t.is((await stopping.submit(client.sign())).status, 200);
+    stopping.node.signal('SIGTERM');
+    const seen = new Set<string>();
+    for (; !stopping.node.hasExited; await sleep(1)) {
+      const answer = await stopping.submit(client.sign()).catch(() => null);
+      if (answer === null) break;
+      seen.add(`${answer.status} ${answer.body.type ?? ''}`);
+    }
+    for (const each of seen) t.true(each.startsWith('200') || each === '503 urn:problem-type:quorate:draining', each);
+    t.deepEqual(await stopping.node.exited, { code: 0, signal: null });
+  },
+);

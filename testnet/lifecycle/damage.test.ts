@@ -1,0 +1,159 @@
+// Files that are old, damaged, or of somebody else: each start either mends it, or ends with the file, the cause, the
+// remedy and 78, never in a loop of restarts.
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import type { JsonObject } from '../../protocol/json.js';
+import { LocalNode } from '../local/node.js';
+import { http, post, put, quorate, readClientKey, signer, temporaryDirectory, until } from './support.js';
+
+const ANY_PORT = ['--listen', '127.0.0.1:0', '--ops-listen', '127.0.0.1:0'];
+
+async function start(t: ExecutionContext, dataDir: string, ...args: string[]): Promise<LocalNode> {
+  const node = new LocalNode({ dataDir, args });
+  t.teardown(() => node.dispose());
+  await node.ready();
+  return node;
+}
+
+/** A start that ends with 78; its standard error. */
+async function refused(t: ExecutionContext, dataDir: string, ...args: string[]): Promise<string> {
+  const ran = await quorate([...ANY_PORT, '--data-dir', dataDir, ...args]);
+  t.is(ran.code, 78, `${ran.stdout}${ran.stderr}`);
+  t.notRegex(ran.stderr, /\n\s+at /, 'no stack');
+  t.notRegex(ran.stdout, /"action":"(?:backoff|restart)"/, 'no restart was tried');
+  return ran.stderr;
+}
+
+const V1 = { system_state: 'configured', last_boot_time: '2025-01-01T00:00:00Z', configuration_hash: null, extra: 1 };
+
+function auditOf(dataDir: string): JsonObject[] {
+  return readFileSync(join(dataDir, 'audit.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as JsonObject);
+}
+
+test('ST-3: state.json of layout 1 is migrated at start: backup, checksum, audit; then it is kept live', async (t) => {
+  const dataDir = temporaryDirectory(t);
+  const old = `${JSON.stringify(V1)}\n`;
+  put(join(dataDir, 'state.json'), old, 0o644);
+  const node = await start(t, dataDir);
+  t.is(readFileSync(join(dataDir, 'state.backup.v1'), 'utf8'), old);
+  const check = spawnSync('sha256sum', ['-c', 'state.backup.v1.sha256'], { cwd: dataDir, encoding: 'utf8' });
+  t.deepEqual([check.status, check.stdout], [0, 'state.backup.v1: OK\n']);
+  t.deepEqual(
+    auditOf(dataDir).map(({ event, result, from_version: from, to_version: to }) => [event, result, from, to]),
+    [
+      ['state_migration', 'started', 1, 2],
+      ['state_migration', 'success', 1, 2],
+    ],
+  );
+  t.true(node.logs().some(({ event }) => event === 'state.migration_succeeded'));
+  const state = () => JSON.parse(readFileSync(join(dataDir, 'state.json'), 'utf8')) as JsonObject;
+  t.like(state(), {
+    schema_version: 2,
+    system_state: 'configured',
+    node_id: node.endpoints.nodeId,
+    validator_count: 1,
+    height: 0,
+  });
+  t.not(state().last_boot_time, V1.last_boot_time);
+
+  const key = readClientKey(join(dataDir, 'keys', 'dev-client.json'));
+  t.is((await post(node.endpoints.api, (await signer())(key, {}))).status, 200);
+  await until('the height in the state file while the node runs', () => state().height === 1);
+  t.is(state().last_finalized_hash, (await http(`${node.endpoints.api}/v1/status`)).body.hash ?? null);
+  t.is((await node.stop()).code, 0);
+  const again = await quorate(['migrate-state', '--data-dir', dataDir, '--json']);
+  t.is((JSON.parse(again.stdout) as JsonObject).result, 'current');
+  t.is(auditOf(dataDir).length, 2, 'one migration, one success');
+});
+
+test('ST-3: a migration that fails is rolled back, audited and 78', async (t) => {
+  const dataDir = temporaryDirectory(t);
+  const old = `${JSON.stringify(V1)}\n`;
+  put(join(dataDir, 'state.json'), old, 0o644);
+  // Where the checksum goes: it cannot be written there.
+  mkdirSync(join(dataDir, 'state.backup.v1.sha256'));
+  const stderr = await refused(t, dataDir);
+  t.regex(stderr, /state\.json: migration to version 2 failed .*version 1 is back in place.*quorate migrate-state/);
+  t.is(readFileSync(join(dataDir, 'state.json'), 'utf8'), old);
+  t.like(auditOf(dataDir).at(-1), { event: 'state_rollback', result: 'rolled_back', from_version: 2, to_version: 1 });
+  rmSync(join(dataDir, 'state.backup.v1.sha256'), { recursive: true });
+  t.is((await quorate(['migrate-state', '--data-dir', dataDir])).code, 0, 'once the cause is mended');
+  t.is((JSON.parse(readFileSync(join(dataDir, 'state.json'), 'utf8')) as JsonObject).schema_version, 2);
+});
+
+// One node's data, damaged in one way after the other; `mend` puts it back.
+test('CF-8, CF-9: damaged and foreign files of a data directory', async (t) => {
+  const root = temporaryDirectory(t);
+  const dataDir = join(root, 'data');
+  const other = join(root, 'other');
+  const at = (name: string): string => join(dataDir, name);
+  const node = await start(t, dataDir);
+  const key = readClientKey(at('keys/dev-client.json'));
+  const sign = await signer();
+  t.is((await post(node.endpoints.api, sign(key, {}))).status, 200);
+  t.is((await node.stop()).code, 0);
+  t.is((await quorate(['init', '--data-dir', other])).code, 0);
+
+  const damaged: [name: string, content: string, line: RegExp][] = [
+    ['genesis.json', '{"version":1,', /genesis\.json.*found/],
+    ['genesis.json', '{"version":1}', /genesis\.json: .*(?:chain|validators).*found/],
+    [
+      'genesis.json',
+      readFileSync(join(other, 'genesis.json'), 'utf8'),
+      /genesis\.json: found the key of node_.*allowed: the key of the validator that it names/,
+    ],
+    ['state.json', 'no json', /state\.json: not JSON.*Restore it from a backup, or remove it/],
+    ['state.json', '{"schema_version":2}', /state\.json: system_state: found nothing/],
+    ['state.json', '{"schema_version":9}', /state\.json: schema_version is 9.*newer version/],
+    ['node.pub', 'x', /node\.pub: found something that is no public key/],
+    ['keys/node.key', 'x', /node\.key: found .*allowed: 64 hex digits/],
+  ];
+  for (const [name, content, line] of damaged) {
+    const good = readFileSync(at(name));
+    writeFileSync(at(name), content);
+    t.regex(await refused(t, dataDir), line);
+    t.is(readFileSync(at(name), 'utf8'), content, 'left for whoever mends it');
+    writeFileSync(at(name), good);
+  }
+
+  // A genesis of this key and another chain: the log is not its log.
+  const good = readFileSync(at('genesis.json'), 'utf8');
+  writeFileSync(at('genesis.json'), good.replace(/"future_ms": \d+/, '"future_ms": 59000'));
+  t.regex(await refused(t, dataDir), /wal: .*the log belongs to chain [0-9a-f]{64}; this node's is [0-9a-f]{64}/);
+  rmSync(at('genesis.json'));
+  t.regex(
+    await refused(t, dataDir),
+    /genesis\.json: found no such file; allowed: the genesis that the log .* was made with/,
+  );
+  t.false(existsSync(at('genesis.json')), 'no new chain over an old log');
+  writeFileSync(at('genesis.json'), good);
+
+  // The ledger of another chain under this log.
+  const foreign = await start(t, other);
+  await foreign.stop();
+  renameSync(at('ledger'), join(root, 'ledger'));
+  cpSync(join(other, 'ledger'), at('ledger'), { recursive: true });
+  t.regex(await refused(t, dataDir), /ledger belongs to chain [0-9a-f]{64}, genesis\.json makes chain/);
+  rmSync(at('ledger'), { recursive: true });
+  renameSync(join(root, 'ledger'), at('ledger'));
+
+  // Files that the start makes anew, and one that the daemon does not need.
+  put(at('run/admin.token'), 'garbage', 0o644);
+  put(at('run/endpoints.json'), 'garbage', 0o644);
+  put(at('keys/dev-client.json'), '{"issuer":');
+  const mended = await start(t, dataDir);
+  t.regex(mended.adminToken, /^[0-9a-f]{64}$/);
+  t.is(statSync(at('run/admin.token')).mode & 0o777, 0o600);
+  t.is((await post(mended.endpoints.api, sign(key, {}))).status, 200);
+  const submit = await quorate(['submit', '--data-dir', dataDir, '--data', '{"text":"x"}']);
+  t.is(submit.code, 65);
+  t.regex(submit.stderr, /dev-client\.json: not JSON/);
+  t.is((await mended.stop()).code, 0);
+  mkdirSync(join(root, 'kinds'));
+  t.regex(await refused(t, dataDir, '--kinds-dir', join(root, 'kinds')), /dev-client\.json: found .*; allowed: /);
+});

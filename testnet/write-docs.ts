@@ -1,0 +1,13 @@
+// `npm run docs`: writes the documents that are made from tables of the code. The tests of those tables say when a file
+// is out of date; this is what they ask for. It must never write a document that is kept by hand.
+import { writeFileSync } from 'node:fs';
+import { configurationReference } from '../config/reference.js';
+
+const GENERATED: Readonly<Record<string, () => string>> = {
+  'docs/CONFIGURATION.md': configurationReference,
+};
+
+for (const [path, text] of Object.entries(GENERATED)) {
+  writeFileSync(new URL(`../../${path}`, import.meta.url), text());
+  process.stdout.write(`${path}\n`);
+}
