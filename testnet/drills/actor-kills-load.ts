@@ -82,7 +82,13 @@ export class KillLoad {
   async #submit(agent: Agent, body: string, prefer: string): Promise<Acknowledged | null> {
     while (performance.now() < this.#stopAtMs + LAST_CALLS_MS) {
       const sentAtMs = performance.now();
-      const answer = await post(`${this.#options.api}/v1/submissions`, agent, body, prefer, WAIT_MS + this.#options.graceMs);
+      const answer = await post(
+        `${this.#options.api}/v1/submissions`,
+        agent,
+        body,
+        prefer,
+        WAIT_MS + this.#options.graceMs,
+      );
       const { ending, detail, acknowledged } = answer;
       this.#options.onAttempt({ sentAtMs, endedAtMs: performance.now(), ending, detail });
       if (acknowledged !== undefined) return acknowledged;

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { open } from 'lmdb';
-import { ACTOR_IDS, type ActorId } from '../../config/schema.js';
 import { parseClientKey } from '../../client/sign.js';
+import { ACTOR_IDS, type ActorId } from '../../config/schema.js';
 import { LocalNode } from '../local/node.js';
 import { checkLedger, type LedgerFindings } from './actor-kills-ledger.js';
 import { type Attempt, KillLoad } from './actor-kills-load.js';
@@ -166,9 +166,16 @@ class Drill {
       this.#fault(`after a kill of ${actor} the node was not back within ${BACK_LIMIT_MS} ms: ${states}`);
       return false;
     }
-    const kill = { actor, recoveredMs: recoveredAtMs - killedAtMs, allUpMs: upAtMs - killedAtMs, endings: this.#endings };
+    const kill = {
+      actor,
+      recoveredMs: recoveredAtMs - killedAtMs,
+      allUpMs: upAtMs - killedAtMs,
+      endings: this.#endings,
+    };
     this.#kills.push(kill);
-    this.#options.progress?.(`${this.#kills.length} ${actor}: ${Math.round(kill.recoveredMs)} ms, ${JSON.stringify(kill.endings)}`);
+    this.#options.progress?.(
+      `${this.#kills.length} ${actor}: ${Math.round(kill.recoveredMs)} ms, ${JSON.stringify(kill.endings)}`,
+    );
     return true;
   }
 
@@ -202,7 +209,8 @@ class Drill {
   /** When every actor was seen up, the killed one in another incarnation; null when that took too long. */
   async #allUp(before: readonly Status[], killed: ActorId | null): Promise<number | null> {
     const was = before.find(({ id }) => id === killed)?.incarnation ?? 0;
-    const isUp = ({ id, state, incarnation }: Status): boolean => state === 'up' && (id !== killed || incarnation > was);
+    const isUp = ({ id, state, incarnation }: Status): boolean =>
+      state === 'up' && (id !== killed || incarnation > was);
     const untilMs = performance.now() + BACK_LIMIT_MS;
     while (performance.now() < untilMs && !this.#node.hasExited) {
       if ((await this.#status()).every(isUp)) return performance.now();
@@ -237,11 +245,14 @@ class Drill {
       const consensus = await this.#admin('GET', '/v1/admin/actors/consensus');
       const counts: Record<string, unknown> = {
         ...door,
-        unsettled: log['unsettled'],
-        mempool: consensus['mempool'],
-        unwritten: consensus['unwritten'],
+        unsettled: log.unsettled,
+        mempool: consensus.mempool,
+        unwritten: consensus.unwritten,
       };
-      left = Object.entries(counts).filter(([, count]) => count !== 0).map(([name, count]) => `${name} ${count}`).join(', ');
+      left = Object.entries(counts)
+        .filter(([, count]) => count !== 0)
+        .map(([name, count]) => `${name} ${count}`)
+        .join(', ');
       if (left === '') return performance.now() - startMs;
       await pause(100);
     }
@@ -253,7 +264,8 @@ class Drill {
   async #checkSupervision(): Promise<void> {
     if (this.#node.hasExited) return;
     for (const { id, failures, breaker } of await this.#status()) {
-      if (failures !== 0 || breaker !== 'closed') this.#fault(`${id} has ${failures} failures and a breaker that is ${breaker}`);
+      if (failures !== 0 || breaker !== 'closed')
+        this.#fault(`${id} has ${failures} failures and a breaker that is ${breaker}`);
     }
   }
 
@@ -281,12 +293,13 @@ class Drill {
     const ledger = open({ path: join(this.#node.dataDir, 'ledger'), readOnly: true, maxDbs: 8 });
     const slots = ledger.readerList().trim().split('\n').length - 1;
     await ledger.close();
-    if (slots > ACTOR_IDS.length) this.#fault(`${slots} reader slots are in use, by at most ${ACTOR_IDS.length} threads`);
+    if (slots > ACTOR_IDS.length)
+      this.#fault(`${slots} reader slots are in use, by at most ${ACTOR_IDS.length} threads`);
     return slots;
   }
 
   async #status(): Promise<readonly Status[]> {
-    return (await this.#admin('GET', '/v1/admin/actors'))['actors'] as readonly Status[];
+    return (await this.#admin('GET', '/v1/admin/actors')).actors as readonly Status[];
   }
 
   async #admin(method: 'GET' | 'POST', path: string): Promise<Record<string, unknown>> {
@@ -327,7 +340,8 @@ function within(moment: Promise<number>, limitMs: number): Promise<number | null
 function extraOf(text: string): [ActorId, number] {
   const [name, count] = text.split('=');
   const actor = ACTOR_IDS.find((id) => id === name);
-  if (actor === undefined || !/^\d+$/.test(count ?? '')) throw new Error(`--extra ${text}: allowed is ACTOR=COUNT with one of ${ACTOR_IDS.join(', ')}`);
+  if (actor === undefined || !/^\d+$/.test(count ?? ''))
+    throw new Error(`--extra ${text}: allowed is ACTOR=COUNT with one of ${ACTOR_IDS.join(', ')}`);
   return [actor, Number(count)];
 }
 
