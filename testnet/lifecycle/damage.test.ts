@@ -166,7 +166,7 @@ test('CF-9: genesis and log, genesis and ledger must be of one chain, and no new
 test('CF-8, CF-9: a ledger that is no database is refused; moved away, it is made again from the log', async (t) => {
   const { dataDir, at } = copy(t);
   for (const content of ['x'.repeat(100_000), 'x']) {
-    writeFileSync(at('ledger/data.mdb'), content);
+    writeFileSync(at('ledger/index/data.mdb'), content);
     t.regex(await refused(t, dataDir, 65), /ledger is no usable database: .*Move it away: the start makes it again/);
   }
   rmSync(at('ledger'), { recursive: true });
