@@ -56,6 +56,9 @@ const DIGEST_KEY_BYTES = 16;
 /** Address space, not disk: a file grows as it fills. 1 TiB is beyond what one node's ledger will be asked to hold. */
 const MAP_BYTES = 2 ** 40;
 
+/** Folders of the ledger, each an LMDB environment of its own. */
+export const ENVIRONMENTS = ['index', 'bodies'] as const;
+
 /** `path` is the ledger's directory. Read-only it must exist: the store makes it, and starts first. */
 export function openTables(path: string, readOnly: boolean): Tables {
   const bytes = { encoding: 'binary', keyEncoding: 'binary' } as const;
