@@ -17,10 +17,11 @@ import type { IdempotencyKeys } from './idempotency.js';
 import { Inbox } from './inbox.js';
 import type { Candidate, Keyring } from './keyring.js';
 import type { IngressMetrics } from './metrics.js';
-import { contentOf, packProposal, prepare } from './proposal.js';
+import { contentOf, packContents, packProposal, prepare } from './proposal.js';
 import type { Recorded } from './recorded.js';
 import { Replay } from './replay.js';
-import { type Answer, bytesKey, keyBytes, ledgerKey, type Submission, type Waiter } from './submission.js';
+import { Settlements } from './settlements.js';
+import { type Answer, bytesKey, ledgerKey, type Submission, type Waiter } from './submission.js';
 
 export type DoorLinks = {
   'wal-writer': WalWriterContract;
@@ -62,10 +63,12 @@ export class Door {
   /** What several verification batches of one turn let through goes on together. */
   readonly #verified: Batch<Submission>;
   readonly #parked: Record<Parked, Submission[]> = { verify: [], admit: [], propose: [], recorded: [] };
-  readonly #settling = new Map<number, number[]>();
+  readonly #settlements: Settlements;
   #accepting = true;
   /** Whether consensus can tell what becomes of a submission. Before that nothing is taken from the log. */
   #connected = false;
+  /** Why nothing is admitted, or null. */
+  #quarantine: string | null = null;
   #overdueLookAtMs = 0;
 
   constructor(parts: DoorParts) {
@@ -74,6 +77,7 @@ export class Door {
       logged: (batch) => this.#logged(batch),
       failed: (batch, error) => this.#unlogged(batch, error),
     });
+    this.#settlements = new Settlements(parts.links['wal-writer']);
     this.#verified = new Batch({ maxCount: VERIFIED_BATCH_MAX, flush: (batch) => this.#identify(batch) });
     this.#replay = new Replay(parts.links['wal-writer'], parts.log, {
       isInHand: (lsn) => this.#inHand.has(lsn),
@@ -91,6 +95,7 @@ export class Door {
   /** Takes one body in, or says at once why not. The waiter is settled exactly once, by its deadline at the latest. */
   admit(submission: Submission, waiter: Waiter): Refusal | null {
     if (!this.#accepting) return { slug: 'draining' };
+    if (this.#quarantine !== null) return { slug: 'quarantined', detail: this.#quarantine };
     const inFlightMax = this.#parts.inFlightMax();
     if (this.#waiting.size >= inFlightMax || this.#inHand.size >= 4 * inFlightMax) return { slug: 'overloaded' };
     if (!this.#parts.links['wal-writer'].up) return { slug: 'unavailable', detail: 'the log is restarting' };
@@ -245,14 +250,10 @@ export class Door {
 
   async #dedup(list: readonly Submission[]): Promise<void> {
     const end = this.#parts.metrics.stage('dedup');
-    const contents = new Uint8Array(new ArrayBuffer(32 * list.length));
-    for (const [index, { content }] of list.entries()) contents.set(keyBytes(content), 32 * index);
+    const contents = packContents(list);
+    const transfer = [contents.buffer];
     try {
-      const reply = await this.#parts.links.dedup.ask(
-        'admit',
-        { keys: list.map(ledgerKey), contents },
-        { transfer: [contents.buffer] },
-      );
+      const reply = await this.#parts.links.dedup.ask('admit', { keys: list.map(ledgerKey), contents }, { transfer });
       const fresh: Submission[] = [];
       list.forEach((submission, index) => {
         const verdict = reply.verdicts[index];
@@ -323,35 +324,25 @@ export class Door {
   }
 
   /** Consensus is heard from now on. It may have decided before on what a client or the log brought in meanwhile. */
-  connected(registry: string): void {
+  connected(registry: string, quarantine: string | null): void {
     this.#connected = true;
+    this.#quarantine = quarantine;
     this.#parts.keyring.update(registry);
     this.#proposeAgain();
     void this.replay();
   }
 
-  /** Consensus came back without its mempool, or was not heard: everything that is not final yet is proposed again, in log order. */
-  #proposeAgain(): void {
+  /**
+   * Everything that was proposed before and is not final yet is proposed again, in log order: consensus came back without
+   * its mempool, was not heard, or a word of it got lost. It answers a repetition with the outcome, if there is one by now.
+   */
+  #proposeAgain(beforeMs = Number.POSITIVE_INFINITY): void {
     const again = new Set(this.#parked.propose.splice(0));
-    for (const submission of this.#pending.values()) if (submission.stage === 'proposed') again.add(submission);
-    this.#proposeInOrder([...again]);
-  }
-
-  /** Consensus answers a repetition with the outcome, if there is one by now. */
-  #proposeOverdue(nowMs: number): void {
-    if (nowMs < this.#overdueLookAtMs) return;
-    this.#overdueLookAtMs = nowMs + OVERDUE_MS;
-    const isOverdue = ({ stage, proposedAtMs }: Submission) =>
-      stage === 'proposed' && proposedAtMs <= nowMs - OVERDUE_MS;
-    const overdue = [...this.#pending.values()].filter(isOverdue);
-    if (overdue.length === 0) return;
-    this.#parts.log.warn({ count: overdue.length }, 'submissions without an outcome for long are proposed again');
-    this.#proposeInOrder(overdue);
-  }
-
-  #proposeInOrder(list: Submission[]): void {
-    list.sort((a, b) => a.lsn - b.lsn);
-    for (let at = 0; at < list.length; at += 256) void this.#propose(list.slice(at, at + 256));
+    for (const submission of this.#pending.values()) {
+      if (submission.stage === 'proposed' && submission.proposedAtMs <= beforeMs) again.add(submission);
+    }
+    const ordered = [...again].sort((a, b) => a.lsn - b.lsn);
+    for (let at = 0; at < ordered.length; at += 256) void this.#propose(ordered.slice(at, at + 256));
   }
 
   /** Answers every waiting client of a finalized block, with its receipt. */
@@ -430,18 +421,8 @@ export class Door {
 
   /** Ended without becoming final: the log is told, so that no restart takes it up again. */
   #done(submission: Submission, reason: number, ownsIdempotencyKey = true): void {
-    if (submission.lsn > 0) {
-      if (this.#settling.size === 0) setImmediate(() => this.#tellSettled());
-      const lsns = this.#settling.get(reason);
-      if (lsns === undefined) this.#settling.set(reason, [submission.lsn]);
-      else lsns.push(submission.lsn);
-    }
+    if (submission.lsn > 0) this.#settlements.add(submission.lsn, reason);
     this.#forget(submission, ownsIdempotencyKey);
-  }
-
-  #tellSettled(): void {
-    for (const [reason, lsns] of this.#settling) this.#parts.links['wal-writer'].tell('settle', { lsns, reason });
-    this.#settling.clear();
   }
 
   #forget(submission: Submission, ownsIdempotencyKey = true): void {
@@ -470,7 +451,9 @@ export class Door {
     if (this.#parts.links.dedup.up) this.#resume('admit');
     if (!this.#parts.links.consensus.up) return;
     this.#resume('propose');
-    this.#proposeOverdue(nowMs);
+    if (nowMs < this.#overdueLookAtMs) return;
+    this.#overdueLookAtMs = nowMs + OVERDUE_MS;
+    this.#proposeAgain(nowMs - OVERDUE_MS);
   }
 
   #park(stage: Parked, list: readonly Submission[], error: unknown): void {
@@ -489,14 +472,15 @@ export class Door {
 
   /** Takes up every unsettled inbox entry of the log that nobody here works on. Safe to call at any time. */
   async replay(): Promise<void> {
-    if (this.#connected) await this.#replay.run();
+    // In quarantine what the log holds waits for the repair: nothing of it could become final.
+    if (this.#connected && this.#quarantine === null) await this.#replay.run();
   }
 
   /** Takes nothing new; resolves when every waiting client has its answer. */
   async drain(): Promise<void> {
     this.#accepting = false;
     while (this.#waiting.size > 0 || !this.#inbox.idle) await new Promise((resolve) => setTimeout(resolve, 5));
-    this.#tellSettled();
+    this.#settlements.flush();
   }
 
   /** Whether the submission with this digest is on its way. */

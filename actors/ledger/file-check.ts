@@ -1,10 +1,9 @@
-// Looks at the head of the ledger's database files before LMDB does: given a file that is none, the library ends the whole
+// Looks at the head of the ledger's database file before LMDB does: given a file that is none, the library ends the whole
 // process with a segmentation fault, at every start. Called by the store before it opens. It finds a file that was
 // overwritten or cut at its head, not every damage: LMDB has no checksums.
 import { Buffer } from 'node:buffer';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import { ENVIRONMENTS } from './tables.js';
 
 /** Two meta pages begin the file; the page size stands in the first. Offsets of data format 2 of lmdb-js. */
 const MAGIC = 0xbeefc0de;
@@ -13,20 +12,11 @@ const PAGE_SIZE_OFFSET = 48;
 const HEAD_BYTES = 64;
 const PAGE_SIZES: readonly number[] = [4096, 8192, 16_384, 32_768, 65_536];
 
-/** What is wrong with a file of the ledger, with its name, or null; absent or empty ones are fine, LMDB makes them. */
-export function ledgerFileDamage(ledger: string): string | null {
-  for (const directory of ENVIRONMENTS) {
-    const name = join(directory, 'data.mdb');
-    const damage = damageOf(join(ledger, name));
-    if (damage !== null) return `${name}: ${damage}`;
-  }
-  return null;
-}
-
-function damageOf(path: string): string | null {
+/** What is wrong with the file in `directory`, or null; an absent or empty one is fine, LMDB makes it. */
+export function ledgerFileDamage(directory: string): string | null {
   let handle: number;
   try {
-    handle = openSync(path, 'r');
+    handle = openSync(join(directory, 'data.mdb'), 'r');
   } catch (error) {
     if ((error as { code?: string }).code === 'ENOENT') return null;
     throw error;

@@ -59,11 +59,16 @@ export class LedgerReader {
     return value === undefined ? undefined : readIndexValue(value);
   }
 
+  /** Where the digest table says that a digest with this beginning stands. */
+  hint(digest: Buffer): Position | undefined {
+    const value = this.#tables.digests.get(digestKey(digest));
+    return value === undefined ? undefined : readPosition(value);
+  }
+
   /** Where the entry with this digest stands. */
   position(digest: Buffer): Position | undefined {
-    const value = this.#tables.digests.get(digestKey(digest));
-    if (value === undefined) return undefined;
-    const position = readPosition(value);
+    const position = this.hint(digest);
+    if (position === undefined) return undefined;
     const found = this.block(position.height)?.entries[position.index];
     return found?.digest === digest.toString('hex') ? position : undefined;
   }

@@ -1,11 +1,10 @@
 // The store: the only writer of the ledger database. Called by consensus (finalized blocks, in height order) and by
 // ingress (rejections). Every write runs inside the kill gate: a thread that dies inside a write transaction would
 // block the database for ever. Everything is encoded before a transaction opens.
-import { mkdirSync } from 'node:fs';
 import { EXIT } from '../../runtime/exit-codes.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
-import { ledgerFileDamage } from '../ledger/file-check.js';
+import { closeLedger, LedgerDamaged, openLedger } from '../ledger/environment.js';
 import {
   digestKey,
   indexKey,
@@ -15,7 +14,7 @@ import {
   META_HEAD,
   META_LAYOUT,
   META_REGISTRY,
-  openTables,
+  META_VALIDATORS,
   positionValue,
   type Tables,
 } from '../ledger/tables.js';
@@ -36,13 +35,9 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
   policies: storePolicies,
 
   init(context) {
-    const { ledger } = context.config;
-    mkdirSync(ledger, { recursive: true, mode: 0o700 });
-    const damage = ledgerFileDamage(ledger);
-    if (damage !== null) refuseDamaged(context, damage);
     const metrics = createMetrics(context.registry);
     return context.vitals.gated(() => {
-      const tables = openLedger(context);
+      const tables = open(context);
       claim(context, tables);
       const head = tables.meta.get(META_HEAD);
       const height = head === undefined ? 0 : (JSON.parse(head) as { height: number }).height;
@@ -74,30 +69,31 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
       state.metrics.entries.inc(wanted.reduce((sum, { keys }) => sum + keys.length, 0));
       return { height: state.height };
     },
+    beginEpoch: (state, { head, validators }) => {
+      const { height } = JSON.parse(head) as { height: number };
+      if (height !== state.height)
+        throw new RangeError(`an epoch at height ${height}, the ledger is at ${state.height}`);
+      write(state, () => {
+        // Before the first block there is no head: the next start begins the epoch again.
+        if (height > 0) state.tables.meta.putSync(META_HEAD, head);
+        state.tables.meta.putSync(META_VALIDATORS, validators);
+      });
+      return { height };
+    },
   },
 
-  async stop({ tables }) {
-    await tables.root.close();
-    await tables.bodies.close();
-  },
+  stop: ({ tables }) => closeLedger(tables),
 
   inspect: (state) => ({ height: state.height }),
 });
 
-function openLedger(context: Context): Tables {
+function open(context: Context): Tables {
   try {
-    return openTables(context.config.ledger, false);
+    return openLedger(context.config.ledger);
   } catch (error) {
-    return refuseDamaged(context, (error as Error).message);
+    if (error instanceof LedgerDamaged) context.fatal(EXIT.data.code, error.message);
+    throw error;
   }
-}
-
-/** No restart mends the file, and the log has all that was in it. */
-function refuseDamaged(context: Context, damage: string): never {
-  const { ledger } = context.config;
-  const reason = `${ledger} is no usable database: ${damage}. Move it away: the start makes it again from the log.`;
-  context.fatal(EXIT.data.code, reason);
-  throw new Error(reason);
 }
 
 /** A database of another chain, or written by a newer layout, is not touched. */
