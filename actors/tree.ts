@@ -7,6 +7,7 @@ import { dedupSpec } from './dedup/spec.js';
 import { gossipSpec } from './gossip/spec.js';
 import { ingressSpec } from './ingress/spec.js';
 import { openLedger } from './ledger/environment.js';
+import { closeTables } from './ledger/tables.js';
 import { rpcClientSpec } from './rpc-client/spec.js';
 import { storeSpec } from './store/spec.js';
 import { walWriterSpec } from './wal-writer/spec.js';
@@ -16,8 +17,8 @@ import { walWriterSpec } from './wal-writer/spec.js';
  * can ever be the first to open it (actors/ledger/environment.ts). Call before the tree starts; nothing else is done with it.
  */
 export function holdLedgerOpen({ places }: NodeConfig): { release(): Promise<void> } {
-  const { root } = openLedger(places.ledger);
-  return { release: () => root.close() };
+  const tables = openLedger(places.ledger);
+  return { release: () => closeTables(tables) };
 }
 
 export function tree(config: NodeConfig): GroupSpec<NodeConfig> {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { openLedger } from './environment.js';
 import { LedgerReader } from './reader.js';
+import { closeTables } from './tables.js';
 
 function place(t: { teardown(run: () => void): void }): string {
   const directory = mkdtempSync(join(tmpdir(), 'quorate-ledger-'));
@@ -14,7 +15,7 @@ function place(t: { teardown(run: () => void): void }): string {
 
 test('a reader that opens the database before any writer makes it read-only for the process', async (t) => {
   const path = place(t);
-  await openLedger(path).root.close();
+  await closeTables(openLedger(path));
   const reader = LedgerReader.open(path);
   t.throws(() => openLedger(path), { message: /transaction/ });
   await reader.close();
@@ -23,12 +24,12 @@ test('a reader that opens the database before any writer makes it read-only for 
 test('while somebody holds it for writing, writers and readers open it in any order', async (t) => {
   const path = place(t);
   const held = openLedger(path);
-  await openLedger(path).root.close();
+  await closeTables(openLedger(path));
   const reader = LedgerReader.open(path);
   const store = openLedger(path);
   store.root.transactionSync(() => store.meta.putSync('head', 'written'));
   reader.refresh();
   t.is(reader.head, 'written');
-  for (const { root } of [store, held]) await root.close();
+  for (const tables of [store, held]) await closeTables(tables);
   await reader.close();
 });

@@ -1,11 +1,7 @@
 // The ledger database opened for writing. Called by the store, its one writer, and by the composition root, which holds
-// it open as long as the process lives and never writes after that.
+// it open as long as the process lives and must never write after that.
 import { mkdirSync } from 'node:fs';
-import { open } from 'lmdb';
 import { openTables, type Tables } from './tables.js';
-
-/** Address space, not disk: the file grows as it fills. 1 TiB is beyond what one node's ledger will be asked to hold. */
-const MAP_BYTES = 2 ** 40;
 
 /**
  * A process has one LMDB environment for a file, shared by its threads, and the thread that opens it first decides how: a
@@ -15,5 +11,5 @@ const MAP_BYTES = 2 ** 40;
  */
 export function openLedger(path: string): Tables {
   mkdirSync(path, { recursive: true, mode: 0o700 });
-  return openTables(open({ path, maxDbs: 8, mapSize: MAP_BYTES, noSubdir: false }));
+  return openTables(path, false);
 }

@@ -6,6 +6,7 @@ import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { openLedger } from '../ledger/environment.js';
 import {
+  closeTables,
   digestKey,
   indexKey,
   indexValue,
@@ -48,7 +49,8 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
 
   tell: {
     reject: (state, { digest, verdict }) => {
-      write(state, () => state.tables.rejected.putSync(digestKey(digest), Buffer.from(verdict)));
+      const { root, rejected } = state.tables;
+      write(state, () => root.transactionSync(() => void rejected.putSync(digestKey(digest), Buffer.from(verdict))));
     },
   },
 
@@ -70,7 +72,7 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
     },
   },
 
-  stop: (state) => state.tables.root.close(),
+  stop: ({ tables }) => closeTables(tables),
 
   inspect: (state) => ({ height: state.height }),
 });
@@ -102,7 +104,7 @@ interface Row {
   readonly value: Buffer;
 }
 
-/** The rows of one transaction, table by table: pages that are read again then lie together, apart from the bodies. */
+/** What several blocks write, table by table. */
 interface EncodedBlocks {
   readonly blocks: readonly { readonly height: number; readonly bytes: Buffer }[];
   readonly index: readonly Row[];
@@ -137,28 +139,30 @@ function encodeRows({ height, keys, digests, contents }: FinalizedForStore, inde
 }
 
 function put(tables: Tables, { blocks, index, digests, head, registry }: EncodedBlocks): void {
-  for (const { key, value } of index) tables.index.putSync(key, value);
-  // Two issuers may submit one PCS: the first keeps the digest, the other is found by issuer and id.
-  for (const { key, value } of digests) tables.digests.putSync(key, value, { noOverwrite: true });
-  for (const { height, bytes } of blocks) tables.blocks.putSync(height, bytes);
-  if (registry !== null) tables.meta.putSync(META_REGISTRY, registry);
-  tables.meta.putSync(META_HEAD, head);
+  tables.bodies.transactionSync(() => {
+    for (const { height, bytes } of blocks) tables.blocks.putSync(height, bytes);
+  });
+  tables.root.transactionSync(() => {
+    for (const { key, value } of index) tables.index.putSync(key, value);
+    // Two issuers may submit one PCS: the first keeps the digest, the other is found by issuer and id.
+    for (const { key, value } of digests) tables.digests.putSync(key, value, { noOverwrite: true });
+    if (registry !== null) tables.meta.putSync(META_REGISTRY, registry);
+    tables.meta.putSync(META_HEAD, head);
+  });
 }
 
 function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** One transaction inside the gate. A write that fails ends the process: what it left behind is known to nobody. */
+/** Transactions inside the gate. A write that fails ends the process: what it left behind is known to nobody. */
 function write(state: State, puts: () => void): void {
   const { vitals, clock } = state.context;
   const startMs = clock.monotonic();
   try {
     vitals.gated(() =>
       vitals.native('store-commit', () => {
-        state.tables.root.transactionSync(() => {
-          puts();
-        });
+        puts();
       }),
     );
   } catch (error) {

@@ -290,7 +290,7 @@ class Drill {
   /** A thread that dies must give its slot in the reader table back: there are 126. */
   async #readerSlots(): Promise<number> {
     if (this.#node.hasExited) return Number.NaN;
-    const ledger = open({ path: join(this.#node.dataDir, 'ledger'), readOnly: true, maxDbs: 8 });
+    const ledger = open({ path: join(this.#node.dataDir, 'ledger', 'index'), readOnly: true, maxDbs: 8 });
     const slots = ledger.readerList().trim().split('\n').length - 1;
     await ledger.close();
     if (slots > ACTOR_IDS.length)
