@@ -6,8 +6,7 @@ import { consensusSpec } from './consensus/spec.js';
 import { dedupSpec } from './dedup/spec.js';
 import { gossipSpec } from './gossip/spec.js';
 import { ingressSpec } from './ingress/spec.js';
-import { openLedger } from './ledger/environment.js';
-import { closeTables } from './ledger/tables.js';
+import { closeLedger, openLedger } from './ledger/environment.js';
 import { rpcClientSpec } from './rpc-client/spec.js';
 import { storeSpec } from './store/spec.js';
 import { walWriterSpec } from './wal-writer/spec.js';
@@ -18,7 +17,7 @@ import { walWriterSpec } from './wal-writer/spec.js';
  */
 export function holdLedgerOpen({ places }: NodeConfig): { release(): Promise<void> } {
   const tables = openLedger(places.ledger);
-  return { release: () => closeTables(tables) };
+  return { release: () => closeLedger(tables) };
 }
 
 export function tree(config: NodeConfig): GroupSpec<NodeConfig> {

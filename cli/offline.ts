@@ -35,5 +35,10 @@ export function logDirectory(directory: string): string {
   return join(directory, 'wal');
 }
 
+/** Where the ledger database lies in a data directory. */
+export function ledgerDirectory(directory: string): string {
+  return join(directory, 'ledger');
+}
+
 /** For a log that has no segment yet to take the size from; the node's first rotation takes the configured one. */
 export const DEFAULT_SEGMENT_BYTES = 8_388_608;

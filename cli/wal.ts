@@ -2,18 +2,26 @@
 // Reading, judging and cutting are the wal-writer's library; this says what it found and what to do next, and audits repairs.
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { inspectLog, type LogInspection, verifyLog } from '../actors/wal-writer/inspect.js';
-import { type RepairReport, repairLog } from '../actors/wal-writer/repair.js';
+import { LogRefused } from '../actors/wal-writer/errors.js';
+import { inspectLog, type LogInspection, missingLog, verification } from '../actors/wal-writer/inspect.js';
+import { doubted, type Finding, type RepairReport, repairLog } from '../actors/wal-writer/repair.js';
 import { appendAudit } from '../config/audit-file.js';
-import { parseGenesis } from '../protocol/genesis.js';
+import { isInitialising } from '../config/chain-files.js';
+import { type Genesis, parseGenesis } from '../protocol/genesis.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { commonOptions } from './args.js';
 import { type Command, defineCommand } from './command.js';
 import { dataDirectory, parseJson, readRequired } from './endpoint.js';
 import { explained, explainedAsync } from './log-errors.js';
-import { DEFAULT_SEGMENT_BYTES, logDirectory, requireDirectory, withDataDirectory } from './offline.js';
+import {
+  DEFAULT_SEGMENT_BYTES,
+  ledgerDirectory,
+  logDirectory,
+  requireDirectory,
+  withDataDirectory,
+} from './offline.js';
 import { CliError, painter, printJson, type Terminal, table } from './output.js';
-import { TrustedHeight } from './trusted-height.js';
+import { doubtOf, type LedgerHead, ProvenByLog, readLedgerHead, settleTrustedHeight } from './trusted-height.js';
 
 const options = { 'data-dir': commonOptions['data-dir'], json: commonOptions.json } as const;
 
@@ -53,8 +61,8 @@ const verifyCommand = defineCommand({
   positionals: [],
   options,
   about: `
-Reads the whole log and checks every checksum and every link of its chain of hashes. Says where damage begins, and which
-command mends it.`,
+Reads the whole log, checks every checksum and every link of its chain of hashes, and that the ledger does not know more
+than the log does. Says where damage begins, and which command mends it.`,
   examples: [['quorate wal verify && quorate start', 'start only on a whole log']],
   exits: [
     [EXIT.ok.code, 'the next start goes on; a crash may have left a torn end, which it sets aside'],
@@ -63,7 +71,10 @@ command mends it.`,
   ],
   async run({ values }, terminal) {
     const directory = dataDirectory(values['data-dir'], terminal);
-    const log = await withDataDirectory(directory, () => explained(() => verifyLog(logDirectory(directory))));
+    const log = await withDataDirectory(directory, async () => {
+      const { found, doubt } = await survey(directory, false);
+      return verification({ ...found, ...finding(found, doubt) });
+    });
     if (values.json) printJson(terminal, log);
     else
       terminal.out(
@@ -86,8 +97,9 @@ const repairCommand = defineCommand({
   },
   about: `
 Sets aside what a crash left at the end of the log; a start does that too. More is given up only with --accept-loss: the
-log is cut before the damage and a new epoch begins, whose record names the last height that the rest of the log proves.
-Receipts above that height are void, and whatever stood behind the damage is lost. So look for a backup first.
+log is cut before the damage, and a new epoch begins, whose record names the last height that stays: the last one that
+the ledger or the rest of the log proves, by hashes and signatures alone. Receipts above it are void, and whatever only
+stood behind the damage is lost. So look for a backup first.
 
 Nothing is deleted: what is taken out lies in wal/broken-<time>/ afterwards. The repair is a line in audit.jsonl.
 
@@ -127,26 +139,29 @@ interface RepairTask {
   readonly acceptLoss: boolean;
 }
 
-async function repair({ directory, genesis, acceptLoss }: RepairTask, terminal: Terminal): Promise<RepairReport> {
-  const wal = logDirectory(directory);
-  const trusted = new TrustedHeight();
-  const found = explained(() => inspectLog(wal, { onRecord: (record) => trusted.take(record) }));
-  const identity = logIdentity(found, genesis, acceptLoss);
-  const height = trusted.height ?? heightOfUnproven(found);
-  const facts = { event: 'wal_repair', accept_loss: acceptLoss, ...damageFacts(found) };
-  const changes = found.state === 'torn' || (found.state !== 'clean' && acceptLoss);
-  if (acceptLoss && changes && height === null) throw unprovenHeight(found);
+async function repair(
+  { directory, genesis: genesisFile, acceptLoss }: RepairTask,
+  terminal: Terminal,
+): Promise<RepairReport> {
+  const { found, proven, head, doubt } = await survey(directory, acceptLoss);
+  const genesis = acceptLoss ? readSingleGenesis(genesisFile) : null;
+  const before = finding(found, doubt);
+  const { state } = before;
+  const facts = { event: 'wal_repair', accept_loss: acceptLoss, ...damageFacts(before) };
+  const changes = state === 'torn' || (state !== 'clean' && acceptLoss);
   if (changes) appendAudit(directory, terminal.nowMs(), { ...facts, result: 'started' });
   const report = await explainedAsync(() =>
     repairLog({
-      directory: wal,
-      identity,
+      directory: logDirectory(directory),
+      identity: logIdentity(found, genesis, genesisFile),
       segmentBytes: found.segments.at(-1)?.sizeBytes ?? DEFAULT_SEGMENT_BYTES,
       native: (section) => section(),
       random: randomBytes,
       acceptLoss,
       nowMs: terminal.nowMs(),
-      lastTrustedHeight: () => height ?? 0,
+      doubt,
+      epochAtLeast: head.epoch + 1,
+      lastTrustedHeight: () => settleTrustedHeight(ledgerDirectory(directory), genesis!, proven),
     }),
   );
   if (changes) {
@@ -157,26 +172,34 @@ async function repair({ directory, genesis, acceptLoss }: RepairTask, terminal: 
   return report;
 }
 
-/**
- * The height of a log that names none: 0 when it is whole from its first record, null when its beginning has been pruned.
- * Then the ledger goes further than the log can say, and 0 would void all of it.
- */
-function heightOfUnproven(found: LogInspection): number | null {
-  const first = found.segments[0]?.name ?? found.unread[0];
-  return first === undefined || first === FIRST_SEGMENT ? 0 : null;
+interface Survey {
+  readonly found: LogInspection;
+  readonly proven: ProvenByLog;
+  readonly head: LedgerHead;
+  /** Why the log is in doubt although it may be whole. */
+  readonly doubt: string | null;
 }
 
-const FIRST_SEGMENT = `${'1'.padStart(16, '0')}.seg`;
+/** What is there, nothing changed. Where loss is accepted the log may be missing altogether. */
+async function survey(directory: string, mayBeMissing: boolean): Promise<Survey> {
+  const wal = logDirectory(directory);
+  const proven = new ProvenByLog();
+  const mayBeEmpty = isInitialising(directory);
+  const found = explained(() => {
+    try {
+      return inspectLog(wal, { mayBeEmpty, onRecord: (record) => proven.take(record) });
+    } catch (error) {
+      if (!mayBeMissing || !(error instanceof LogRefused) || error.code !== 'missing') throw error;
+      return missingLog(wal);
+    }
+  });
+  const head = await readLedgerHead(ledgerDirectory(directory));
+  return { found, proven, head, doubt: doubtOf(head, proven) };
+}
 
-function unprovenHeight(found: LogInspection): CliError {
-  const first = found.segments[0]?.name ?? found.unread[0];
-  return new CliError(
-    EXIT.data.code,
-    `the log begins with segment ${first}, and what can be read of it proves no height.`,
-    {
-      hint: 'Restore a backup: without one it cannot be said which receipts stay valid.',
-    },
-  );
+function finding(found: LogInspection, doubt: string | null): Finding {
+  const last = found.segments.at(-1);
+  return doubted(found, doubt, last === undefined ? undefined : { name: last.name, end: last.usedBytes });
 }
 
 /**
@@ -185,33 +208,35 @@ function unprovenHeight(found: LogInspection): CliError {
  */
 function logIdentity(
   found: LogInspection,
+  genesis: Genesis | null,
   genesisFile: string,
-  acceptLoss: boolean,
 ): { chainId: Uint8Array; publicKey: Uint8Array } {
   const chainId = found.chainId === null ? null : Buffer.from(found.chainId, 'hex');
   const publicKey = found.publicKey === null ? null : Buffer.from(found.publicKey, 'hex');
-  if (!acceptLoss && chainId !== null && publicKey !== null) return { chainId, publicKey };
-  const genesis = parseGenesis(parseJson(readRequired(genesisFile), genesisFile));
-  const [validator, second] = genesis.validators;
-  if (validator === undefined || second !== undefined) {
+  if (genesis === null && chainId !== null && publicKey !== null) return { chainId, publicKey };
+  const named = genesis ?? readSingleGenesis(genesisFile);
+  if (chainId !== null && !named.chainId.equals(chainId)) {
     throw new CliError(
       EXIT.data.code,
-      `${genesisFile}: this chain has ${genesis.validators.length} validators, loss can be accepted by a single one only.`,
-      {
-        hint: 'Restore a backup, or let this node fetch from the others what it has lost.',
-      },
-    );
-  }
-  if (chainId !== null && !genesis.chainId.equals(chainId)) {
-    throw new CliError(
-      EXIT.data.code,
-      `${genesisFile} is chain ${genesis.chainIdHex}, the log is of chain ${found.chainId}.`,
+      `${genesisFile} is chain ${named.chainIdHex}, the log is of chain ${found.chainId}.`,
       {
         hint: 'Name the right one with --genesis.',
       },
     );
   }
-  return { chainId: genesis.chainId, publicKey: publicKey ?? validator.publicKey };
+  return { chainId: named.chainId, publicKey: publicKey ?? named.validators[0]!.publicKey };
+}
+
+function readSingleGenesis(path: string): Genesis {
+  const genesis = parseGenesis(parseJson(readRequired(path), path));
+  if (genesis.validators.length === 1) return genesis;
+  throw new CliError(
+    EXIT.data.code,
+    `${path}: this chain has ${genesis.validators.length} validators, loss can be accepted by a single one only.`,
+    {
+      hint: 'Restore a backup, or let this node fetch from the others what it has lost.',
+    },
+  );
 }
 
 function damageFacts({ state, damage }: Pick<LogInspection, 'state' | 'damage'>) {

@@ -142,7 +142,7 @@ class Running {
       registry,
       restartSettings: (config, { id, restart }): RestartSettings => restartSettings(config, id as ActorId, restart),
     });
-    this.#state = new StateFile(node, log);
+    this.#state = new StateFile(node, log, registry);
     const results = new Counter({
       name: 'quorate_peer_reload_total',
       help: 'Reloads of the configuration, by result.',
@@ -193,7 +193,7 @@ class Running {
     try {
       this.#ledger = holdLedgerOpen(this.#inForce.node);
     } catch (error) {
-      return this.#fatal(EXIT.io.code, `the ledger cannot be opened: ${(error as Error).message}`);
+      return this.#fatal(EXIT.data.code, (error as Error).message);
     }
     try {
       await this.#supervisor.start();

@@ -3,8 +3,8 @@
 import { readAttestation } from '../../protocol/attestation.js';
 import type { Context } from '../../protocol/consensus/context.js';
 import { quorum } from '../../protocol/consensus/quorum.js';
-import { createState } from '../../protocol/consensus/state.js';
-import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
+import type { State as CoreState } from '../../protocol/consensus/state.js';
+import { type Ed25519, loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { type Genesis, parseGenesis } from '../../protocol/genesis.js';
 import type { JsonObject } from '../../protocol/json.js';
 import type { Entry } from '../../protocol/ledger/apply.js';
@@ -12,6 +12,7 @@ import { genesisTip, type Tip } from '../../protocol/ledger/header.js';
 import { registryText, restoreRegistry } from '../../protocol/registry.js';
 import { Mistakes } from '../../protocol/shape.js';
 import type { Prepared } from '../../protocol/submission.js';
+import { type Epoch, firstEpoch, parseValidatorSet, type ValidatorSet } from '../../protocol/validators.js';
 import { unpackBytes } from '../../runtime/kernel/batch.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
@@ -36,10 +37,12 @@ interface State {
   readonly mempool: Mempool;
   readonly committed: Committed;
   readonly reader: LedgerReader;
-  readonly quarantined: string | null;
+  readonly core: CoreState;
   readonly report: () => void;
   readonly reports: NodeJS.Timeout;
 }
+
+const REPAIR_ADVICE = 'run "quorate wal verify", then "quorate wal repair"';
 
 /** How often the main thread learns the height: for state.json and status, not for anything that waits. */
 const REPORT_MS = 1_000;
@@ -53,16 +56,18 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     const condition = await links['wal-writer'].ask('condition', null);
     const reader = LedgerReader.open(config.ledger);
     const committed = readCommitted(genesis, reader);
-    const context = await createContext(genesis, config);
-    const { view, height, hash } = committed.tip;
-    const core = createState(context, {
-      finalized: { view, height, hash },
-      ...(condition.quarantine === null ? {} : { quarantined: condition.quarantine }),
-    });
     const blocks = new Blocks(committed);
     const mempool = new Mempool();
+    const { context, core } = await replayLog({
+      links,
+      committed,
+      blocks,
+      log,
+      validators: readValidators(genesis, reader),
+      quarantine: condition.quarantine,
+      contextOf: contextMaker(genesis, config, await loadEd25519()),
+    });
     const shared = { context, core, nodeId: config.nodeId, links, committed, blocks, clock, log };
-    await replayLog(shared);
     const metrics = createMetrics(
       actor.registry,
       {
@@ -73,25 +78,38 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
       },
       quorum(genesis.validators.length),
     );
-    const host = new Host({ ...shared, mempool, metrics, report: (name, value) => actor.report(name, value) });
-    host.start();
-    links.ingress.onUp(() => links.ingress.tell('connected', { registry: registryText(committed.registry) }));
-    reportChain(actor, committed, condition.quarantine);
+    const tellConnected = (): void => {
+      links.ingress.tell('connected', { registry: registryText(committed.registry), quarantine: core.quarantined });
+    };
+    const host = new Host({
+      ...shared,
+      mempool,
+      metrics,
+      report: (name, value) => actor.report(name, value),
+      quarantined: () => {
+        reportChain(actor, committed, core.quarantined);
+        tellConnected();
+      },
+    });
+    // A log that takes no records would refuse the first one.
+    if (condition.state !== 'corrupt') host.start();
+    links.ingress.onUp(tellConnected);
+    reportChain(actor, committed, core.quarantined);
     let reported = committed.tip.height;
     const report = (): void => {
       if (committed.tip.height === reported || core.halted !== null) return;
       reported = committed.tip.height;
-      reportChain(actor, committed, condition.quarantine);
+      reportChain(actor, committed, core.quarantined);
     };
     const reports = setInterval(report, REPORT_MS);
-    return { host, mempool, committed, reader, quarantined: condition.quarantine, report, reports };
+    return { host, mempool, committed, reader, core, report, reports };
   },
 
   tell: {},
 
   ask: {
     propose: (state, batch) => {
-      if (state.quarantined !== null) return { taken: 0 };
+      if (state.core.quarantined !== null) return { taken: 0 };
       let taken = 0;
       for (const pooled of unpack(batch)) {
         if (!state.mempool.add(pooled)) break;
@@ -118,7 +136,8 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     tip: state.committed.tip,
     mempool: state.mempool.size,
     unwritten: state.committed.unwritten.blocks,
-    quarantined: state.quarantined,
+    quarantined: state.core.quarantined,
+    epoch: state.committed.tip.epoch,
   }),
 });
 
@@ -134,19 +153,26 @@ function readCommitted(genesis: Genesis, reader: LedgerReader): Committed {
   return new Committed(genesis.chain, tip, registry, reader);
 }
 
-async function createContext(genesis: Genesis, config: ConsensusConfig): Promise<Context> {
-  const ed25519 = await loadEd25519();
+function readValidators(genesis: Genesis, reader: LedgerReader): ValidatorSet {
+  const stored = reader.validators;
+  if (stored === undefined) return firstEpoch(genesis.chainIdHex, genesis.validators);
+  return parseValidatorSet(JSON.parse(stored) as JsonObject);
+}
+
+function contextMaker(genesis: Genesis, config: ConsensusConfig, ed25519: Ed25519): (epoch: Epoch) => Context {
   const { secretKey } = ed25519.keyPair(config.seed);
-  const self = genesis.validators.findIndex(({ nodeId }) => nodeId === config.nodeId);
-  return {
-    chainId: genesis.chainId,
-    epoch: 0,
-    self: self === -1 ? null : self,
-    validators: genesis.validators,
-    delta0Ms: DELTA0_MS,
-    deltaMaxMs: DELTA_MAX_MS,
-    sign: (bytes) => ed25519.sign(bytes, secretKey),
-    verify: (signature, bytes, publicKey) => ed25519.verify(signature, bytes, publicKey),
+  return ({ epoch, set }) => {
+    const self = set.findIndex(({ nodeId }) => nodeId === config.nodeId);
+    return {
+      chainId: genesis.chainId,
+      epoch,
+      self: self === -1 ? null : self,
+      validators: set,
+      delta0Ms: DELTA0_MS,
+      deltaMaxMs: DELTA_MAX_MS,
+      sign: (bytes) => ed25519.sign(bytes, secretKey),
+      verify: (signature, bytes, publicKey) => ed25519.verify(signature, bytes, publicKey),
+    };
   };
 }
 
@@ -154,7 +180,7 @@ function reportChain(actor: ActorParts, committed: Committed, quarantine: string
   const { height, hash } = committed.tip;
   actor.report('consensus', {
     ok: quarantine === null,
-    ...(quarantine === null ? {} : { detail: `quarantined: ${quarantine}` }),
+    ...(quarantine === null ? {} : { detail: `quarantined: ${quarantine}; ${REPAIR_ADVICE}` }),
     data: { height, hash },
   });
 }

@@ -40,8 +40,16 @@ export function encodeBlockRecord(headerText: string, pooled: readonly Pooled[])
   return Buffer.from(`{"version":1,"header":${headerText},"entries":${JSON.stringify(entries)}}`);
 }
 
+/** The inbox body at an LSN. */
+export type BodyAt = (lsn: number) => Uint8Array | undefined;
+
+/** LSNs of the bodies that a block record stands on. */
+export function bodiesOf(data: Uint8Array): number[] {
+  return (JSON.parse(Buffer.from(data).toString('utf8')) as BlockRecord).entries.map(([lsn]) => lsn);
+}
+
 /** `bodyAt` gives the inbox body at an LSN. Throws when one is missing: the log holds a block without its bodies. */
-export function decodeBlockRecord(data: Uint8Array, bodyAt: (lsn: number) => Uint8Array | undefined): ReplayedBlock {
+export function decodeBlockRecord(data: Uint8Array, bodyAt: BodyAt): ReplayedBlock {
   const record = JSON.parse(Buffer.from(data).toString('utf8')) as BlockRecord;
   if (record.version !== 1) throw new Error(`block record of version ${String(record.version)}, this one reads 1`);
   const pooled = record.entries.map(([lsn, route, issuer, keyId, publicKey, attestation]): Pooled => {

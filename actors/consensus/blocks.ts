@@ -48,6 +48,11 @@ export class Blocks {
     this.#executed.delete(hash);
   }
 
+  /** Nothing unfinalized of an epoch outlives it. */
+  clear(): void {
+    this.#executed.clear();
+  }
+
   /** The state after `hash`, which is the last final block or an executed one above it. Undefined when it is neither. */
   viewOf(hash: string): LedgerView | undefined {
     const changes: BlockChanges[] = [];

@@ -42,6 +42,8 @@ export interface HostParts {
   readonly clock: Clock;
   readonly log: Logger;
   report(name: string, value: ReportValue): void;
+  /** The core signs nothing any more; why stands in its state. */
+  quarantined(): void;
 }
 
 /** A disk may stall for long; giving up on an append before the process does would only lose the answer. */
@@ -205,6 +207,10 @@ export class Host {
           break;
         case 'evidence':
           this.#parts.log.error({ evidence: effect.evidence }, 'a validator signed two conflicting messages');
+          break;
+        case 'quarantine':
+          this.#parts.log.error({ reason: effect.reason }, 'this node is quarantined: it signs nothing');
+          this.#parts.quarantined();
           break;
         case 'broadcast':
         case 'send':

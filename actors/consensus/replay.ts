@@ -1,85 +1,212 @@
 // Rebuilds consensus from the log: votes and certificates into the core, final blocks that the database does not have
-// into the store. Called once by the actor's init, before anything may be signed.
+// into the store, and the epochs that repairs of the log have begun. Called once by the actor's init, before anything may
+// be signed. It must never build on a log and a database that contradict each other.
+import type { Logger } from 'pino';
+import type { Context } from '../../protocol/consensus/context.js';
 import type { Effect } from '../../protocol/consensus/effect.js';
-import { decodeJournal } from '../../protocol/consensus/journal.js';
+import { decodeJournal, type JournalEntry } from '../../protocol/consensus/journal.js';
 import { replay } from '../../protocol/consensus/restart.js';
-import { blockHash, headerText } from '../../protocol/ledger/header.js';
-import { decodeInbox, decodeSettled, RecordType } from '../../protocol/wal-record.js';
+import { type State as CoreState, createState } from '../../protocol/consensus/state.js';
+import { blockHash, enterEpoch, headerText } from '../../protocol/ledger/header.js';
+import {
+  type Epoch,
+  type ValidatorSet,
+  validatorSetJson,
+  validatorsHash,
+  withEpoch,
+} from '../../protocol/validators.js';
+import { decodeEpoch, decodeInbox, decodeSettled, type EpochRecord, RecordType } from '../../protocol/wal-record.js';
 import { unpackBytes } from '../../runtime/kernel/batch.js';
-import { decodeBlockRecord } from './block-record.js';
-import { refOf } from './blocks.js';
-import { finalize, type HostParts } from './host.js';
+import type { Links } from '../../runtime/kernel/contract.js';
+import { type BodyAt, bodiesOf, decodeBlockRecord } from './block-record.js';
+import { type Blocks, refOf } from './blocks.js';
+import type { Committed } from './committed.js';
+import { type ConsensusLinks, finalize } from './host.js';
+
+export interface ReplayParts {
+  readonly links: Links<Pick<ConsensusLinks, 'wal-writer' | 'store'>>;
+  readonly committed: Committed;
+  readonly blocks: Blocks;
+  readonly log: Logger;
+  /** With the epochs that the database knows. */
+  readonly validators: ValidatorSet;
+  /** Why nothing may be signed, or null. */
+  readonly quarantine: string | null;
+  contextOf(epoch: Epoch): Context;
+}
+
+export interface Replayed {
+  /** Of the epoch that the chain is in. */
+  readonly context: Context;
+  /** Quarantined where the log is not to be trusted. */
+  readonly core: CoreState;
+}
 
 const PAGE_BYTES = 1024 * 1024;
 const STORE_DEADLINE_MS = 120_000;
-const TYPES = [RecordType.inbox, RecordType.settled, RecordType.journal, RecordType.block];
+const TYPES = [RecordType.inbox, RecordType.settled, RecordType.journal, RecordType.block, RecordType.epoch];
 
 /** Throws when the log and the database contradict each other: then nothing of either may be built upon. */
-export async function replayLog(parts: Omit<HostParts, 'metrics' | 'mempool' | 'report'>): Promise<void> {
-  const { links, context, core, committed, log } = parts;
-  const inbox = new Map<number, Uint8Array>();
-  const databaseHeight = committed.tip.height;
-  for (let from: number | null = 1; from !== null; ) {
-    const page: Awaited<ReturnType<typeof readPage>> = await readPage(parts, from);
-    for (const { lsn, type, data } of page.records) {
-      if (type === RecordType.inbox) inbox.set(lsn, decodeInbox(data).body);
-      else if (type === RecordType.settled) for (const settled of decodeSettled(data).lsns) inbox.delete(settled);
-      else if (type === RecordType.block) replayBlock(parts, data, inbox, databaseHeight);
-      else await carryOut(parts, replay(context, core, decodeJournal(data)));
+export function replayLog(parts: ReplayParts): Promise<Replayed> {
+  return new Replay(parts).run();
+}
+
+class Replay {
+  readonly #parts: ReplayParts;
+  readonly #databaseHeight: number;
+  /** Bodies that nothing has settled yet, by LSN. */
+  readonly #inbox = new Map<number, Uint8Array>();
+  #validators: ValidatorSet;
+  #context: Context;
+  #core: CoreState;
+  /** The height that the log itself proves final. */
+  #provenHeight = 0;
+  /** An epoch that does not follow from what is held; a later one may answer for it. */
+  #gap: Error | null = null;
+
+  constructor(parts: ReplayParts) {
+    this.#parts = parts;
+    this.#databaseHeight = parts.committed.tip.height;
+    this.#validators = parts.validators;
+    this.#context = this.#contextOf(parts.committed.tip.epoch);
+    this.#core = this.#newCore();
+  }
+
+  async run(): Promise<Replayed> {
+    const { links, committed, log } = this.#parts;
+    for (let from: number | null = 1; from !== null; ) {
+      const page = await this.#readPage(from, TYPES, PAGE_BYTES);
+      for (const { lsn, type, data } of page.records) await this.#take(lsn, type, data);
+      from = page.next;
     }
-    from = page.next;
-  }
-  if (committed.tip.height > databaseHeight) {
-    log.info({ from: databaseHeight + 1, to: committed.tip.height }, 'blocks of the log written to the database');
-  }
-  await links.store.ask('apply', { blocks: [] }, { deadlineMs: STORE_DEADLINE_MS });
-}
-
-async function readPage({ links }: Pick<HostParts, 'links'>, from: number) {
-  const page = await links['wal-writer'].ask(
-    'read',
-    { from, types: TYPES, maxBytes: PAGE_BYTES },
-    { deadlineMs: STORE_DEADLINE_MS },
-  );
-  const records = unpackBytes(page.records).map((data, index) => ({
-    lsn: page.lsns[index]!,
-    type: page.types[index]!,
-    data,
-  }));
-  return { records, next: page.next };
-}
-
-function replayBlock(
-  { context, core, blocks }: Pick<HostParts, 'context' | 'core' | 'blocks'>,
-  data: Uint8Array,
-  inbox: ReadonlyMap<number, Uint8Array>,
-  databaseHeight: number,
-): void {
-  // A block that the database has needs no bodies; some of them may be gone from the log.
-  const peek = JSON.parse(Buffer.from(data).toString('utf8')) as { header: { height: number } };
-  if (peek.header.height <= databaseHeight) return;
-  const { header, pooled } = decodeBlockRecord(data, (lsn) => inbox.get(lsn));
-  const hash = blockHash(headerText(header)).toString('hex');
-  const parent = blocks.viewOf(header.parent_hash);
-  if (parent === undefined)
-    throw new Error(`block ${hash} of the log stands on ${header.parent_hash}, which is not held`);
-  blocks.judge(parent, header, pooled);
-  replay(context, core, { type: 'block', block: refOf(header, hash) });
-}
-
-async function carryOut(
-  parts: Pick<HostParts, 'blocks' | 'context' | 'links' | 'committed' | 'log'>,
-  effects: readonly Effect[],
-): Promise<void> {
-  for (const effect of effects) {
-    if (effect.type !== 'commit') continue;
-    for (const { messages } of finalize(parts, effect)) {
-      const { height } = await parts.links.store.ask(
-        'apply',
-        { blocks: [messages.store] },
-        { deadlineMs: STORE_DEADLINE_MS },
+    if (this.#gap !== null) throw this.#gap;
+    if (committed.tip.height > this.#databaseHeight) {
+      log.info(
+        { from: this.#databaseHeight + 1, to: committed.tip.height },
+        'blocks of the log written to the database',
       );
-      parts.committed.written(height);
     }
+    await links.store.ask('apply', { blocks: [] }, { deadlineMs: STORE_DEADLINE_MS });
+    this.#doubtShortLog();
+    return { context: this.#context, core: this.#core };
+  }
+
+  /** The log is always written before the database: when it is behind, it is not the log that this node had. */
+  #doubtShortLog(): void {
+    if (this.#provenHeight >= this.#databaseHeight) return;
+    const found = `the ledger is at height ${this.#databaseHeight}, and the log proves no more than ${this.#provenHeight}`;
+    this.#core.quarantined ??= `${found}: votes that were in it are lost`;
+  }
+
+  async #take(lsn: number, type: number, data: Uint8Array): Promise<void> {
+    switch (type) {
+      case RecordType.inbox:
+        this.#inbox.set(lsn, decodeInbox(data).body);
+        return;
+      case RecordType.settled:
+        for (const settled of decodeSettled(data).lsns) this.#inbox.delete(settled);
+        return;
+      case RecordType.block:
+        return this.#takeBlock(data);
+      case RecordType.journal:
+        return this.#takeJournal(decodeJournal(data));
+      case RecordType.epoch:
+        return this.#takeEpoch(decodeEpoch(data));
+    }
+  }
+
+  async #takeJournal(entry: JournalEntry): Promise<void> {
+    if (entry.type === 'finalization') this.#provenHeight = Math.max(this.#provenHeight, entry.height);
+    await this.#carryOut(replay(this.#context, this.#core, entry));
+  }
+
+  async #takeBlock(data: Uint8Array): Promise<void> {
+    const { blocks } = this.#parts;
+    // A block that the database has needs no bodies; some of them may be gone from the log.
+    const peek = JSON.parse(Buffer.from(data).toString('utf8')) as { header: { height: number } };
+    if (peek.header.height <= this.#databaseHeight || this.#gap !== null) return;
+    const { header, pooled } = decodeBlockRecord(data, await this.#bodies(data));
+    const hash = blockHash(headerText(header)).toString('hex');
+    const parent = blocks.viewOf(header.parent_hash);
+    if (parent === undefined)
+      throw new Error(`block ${hash} of the log stands on ${header.parent_hash}, which is not held`);
+    blocks.judge(parent, header, pooled);
+    replay(this.#context, this.#core, { type: 'block', block: refOf(header, hash) });
+  }
+
+  /**
+   * A body may have been settled before its block was recorded: a copy of it that came in meanwhile made it superfluous,
+   * while consensus already had it. The log still holds it.
+   */
+  async #bodies(data: Uint8Array): Promise<BodyAt> {
+    const settled = new Map<number, Uint8Array>();
+    for (const lsn of bodiesOf(data)) {
+      if (this.#inbox.has(lsn)) continue;
+      const record = (await this.#readPage(lsn, [RecordType.inbox], 1)).records[0];
+      if (record?.lsn === lsn) settled.set(lsn, decodeInbox(record.data).body);
+    }
+    return (lsn) => this.#inbox.get(lsn) ?? settled.get(lsn);
+  }
+
+  /** A repair gave up what came after the records so far, and what they do not prove is void (DECISIONS 27). */
+  async #takeEpoch({ epoch, lastTrustedHeight, reason }: EpochRecord): Promise<void> {
+    const { committed, blocks, links, log } = this.#parts;
+    this.#provenHeight = Math.max(this.#provenHeight, lastTrustedHeight);
+    if (epoch <= this.#context.epoch) return;
+    const { height } = committed.tip;
+    if (height !== lastTrustedHeight) {
+      const found = `epoch ${epoch} begins above height ${lastTrustedHeight}, and the ledger is at ${height}`;
+      this.#gap = new Error(`${found}: it is not the ledger of this log. Restore a backup of the whole data directory`);
+      return;
+    }
+    this.#gap = null;
+    if (!this.#validators.epochs.some((known) => known.epoch === epoch)) {
+      this.#validators = withEpoch(this.#validators, epoch, { reason, lastTrustedHeight });
+    }
+    const { validators } = this.#validators;
+    committed.tip = enterEpoch(committed.tip, epoch, validatorsHash(validators), validators.length);
+    blocks.clear();
+    const head = JSON.stringify(committed.tip);
+    const set = JSON.stringify(validatorSetJson(this.#validators));
+    await links.store.ask('beginEpoch', { head, validators: set }, { deadlineMs: STORE_DEADLINE_MS });
+    this.#context = this.#contextOf(epoch);
+    this.#core = this.#newCore();
+    log.warn({ epoch, last_trusted_height: lastTrustedHeight, reason }, 'a new epoch begins; receipts above are void');
+  }
+
+  #contextOf(epoch: number): Context {
+    const found = this.#validators.epochs.find((known) => known.epoch === epoch);
+    if (found === undefined) throw new Error(`the ledger is in epoch ${epoch}, whose validators it does not name`);
+    return this.#parts.contextOf(found);
+  }
+
+  #newCore(): CoreState {
+    const { committed, quarantine } = this.#parts;
+    const { view, height, hash } = committed.tip;
+    const finalized = { view, height, hash };
+    return createState(this.#context, { finalized, ...(quarantine === null ? {} : { quarantined: quarantine }) });
+  }
+
+  async #carryOut(effects: readonly Effect[]): Promise<void> {
+    const { blocks, links, committed } = this.#parts;
+    for (const effect of effects) {
+      if (effect.type !== 'commit') continue;
+      for (const { messages } of finalize({ blocks, context: this.#context }, effect)) {
+        const request = { blocks: [messages.store] };
+        const { height } = await links.store.ask('apply', request, { deadlineMs: STORE_DEADLINE_MS });
+        committed.written(height);
+      }
+    }
+  }
+
+  async #readPage(from: number, types: readonly number[], maxBytes: number) {
+    const request = { from, types, maxBytes };
+    const page = await this.#parts.links['wal-writer'].ask('read', request, { deadlineMs: STORE_DEADLINE_MS });
+    const records = unpackBytes(page.records).map((data, index) => ({
+      lsn: page.lsns[index]!,
+      type: page.types[index]!,
+      data,
+    }));
+    return { records, next: page.next };
   }
 }

@@ -148,8 +148,8 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
   },
 
   tell: {
-    connected: (state, { registry }) => {
-      state.door.connected(registry);
+    connected: (state, { registry, quarantine }) => {
+      state.door.connected(registry, quarantine);
       reportRegistry(state);
     },
     finalized: (state, block) => {

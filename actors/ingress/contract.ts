@@ -33,9 +33,9 @@ export type IngressContract = {
   tell: {
     /**
      * From here on this consensus is heard: one is said to each new pair of incarnations. What became of submissions
-     * before was told to nobody. `registry` is the one in force, as JSON text.
+     * before was told to nobody. `registry` is the one in force, as JSON text; `quarantine` why nothing is proposed, or null.
      */
-    connected: { readonly registry: string };
+    connected: { readonly registry: string; readonly quarantine: string | null };
     finalized: FinalizedBlock;
     refused: RefusedBatch;
   };

@@ -67,6 +67,8 @@ export class Door {
   #accepting = true;
   /** Whether consensus can tell what becomes of a submission. Before that nothing is taken from the log. */
   #connected = false;
+  /** Why nothing is admitted, or null. */
+  #quarantine: string | null = null;
   #overdueLookAtMs = 0;
 
   constructor(parts: DoorParts) {
@@ -93,6 +95,7 @@ export class Door {
   /** Takes one body in, or says at once why not. The waiter is settled exactly once, by its deadline at the latest. */
   admit(submission: Submission, waiter: Waiter): Refusal | null {
     if (!this.#accepting) return { slug: 'draining' };
+    if (this.#quarantine !== null) return { slug: 'quarantined', detail: this.#quarantine };
     const inFlightMax = this.#parts.inFlightMax();
     if (this.#waiting.size >= inFlightMax || this.#inHand.size >= 4 * inFlightMax) return { slug: 'overloaded' };
     if (!this.#parts.links['wal-writer'].up) return { slug: 'unavailable', detail: 'the log is restarting' };
@@ -321,8 +324,9 @@ export class Door {
   }
 
   /** Consensus is heard from now on. It may have decided before on what a client or the log brought in meanwhile. */
-  connected(registry: string): void {
+  connected(registry: string, quarantine: string | null): void {
     this.#connected = true;
+    this.#quarantine = quarantine;
     this.#parts.keyring.update(registry);
     this.#proposeAgain();
     void this.replay();
@@ -468,7 +472,8 @@ export class Door {
 
   /** Takes up every unsettled inbox entry of the log that nobody here works on. Safe to call at any time. */
   async replay(): Promise<void> {
-    if (this.#connected) await this.#replay.run();
+    // In quarantine what the log holds waits for the repair: nothing of it could become final.
+    if (this.#connected && this.#quarantine === null) await this.#replay.run();
   }
 
   /** Takes nothing new; resolves when every waiting client has its answer. */

@@ -32,7 +32,7 @@ const LEDGER_PAGE_BYTES = 4 * 1024 * 1024;
 
 export function createQueries(parts: QueryParts): Queries {
   const { ledger, door, recorded, answers, genesis } = parts;
-  const validators = answers.json(JSON.stringify(validatorSetJson(firstEpoch(genesis.chainIdHex, genesis.validators))));
+  const firstValidators = JSON.stringify(validatorSetJson(firstEpoch(genesis.chainIdHex, genesis.validators)));
 
   function submission(request: FastifyRequest): Answer {
     const { digest } = request.params as { digest: string };
@@ -107,7 +107,7 @@ export function createQueries(parts: QueryParts): Queries {
       ['/v1/submissions/:digest', submission],
       ['/v1/submissions', byName],
       ['/v1/ledger', ledgerPage],
-      ['/v1/validators', () => validators],
+      ['/v1/validators', () => answers.json(ledger.validators ?? firstValidators)],
       ['/v1/status', status],
     ],
   };

@@ -3,9 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { openLedger } from './environment.js';
+import { closeLedger, openLedger } from './environment.js';
 import { LedgerReader } from './reader.js';
-import { closeTables } from './tables.js';
 
 function place(t: { teardown(run: () => void): void }): string {
   const directory = mkdtempSync(join(tmpdir(), 'quorate-ledger-'));
@@ -15,7 +14,7 @@ function place(t: { teardown(run: () => void): void }): string {
 
 test('a reader that opens the database before any writer makes it read-only for the process', async (t) => {
   const path = place(t);
-  await closeTables(openLedger(path));
+  await closeLedger(openLedger(path));
   const reader = LedgerReader.open(path);
   t.throws(() => openLedger(path), { message: /transaction/ });
   await reader.close();
@@ -24,12 +23,12 @@ test('a reader that opens the database before any writer makes it read-only for 
 test('while somebody holds it for writing, writers and readers open it in any order', async (t) => {
   const path = place(t);
   const held = openLedger(path);
-  await closeTables(openLedger(path));
+  await closeLedger(openLedger(path));
   const reader = LedgerReader.open(path);
   const store = openLedger(path);
   store.root.transactionSync(() => store.meta.putSync('head', 'written'));
   reader.refresh();
   t.is(reader.head, 'written');
-  for (const tables of [store, held]) await closeTables(tables);
+  for (const tables of [store, held]) await closeLedger(tables);
   await reader.close();
 });

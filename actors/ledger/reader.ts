@@ -3,7 +3,6 @@
 import type { StoredBlock } from '../../protocol/ledger/block.js';
 import { decodeBlock } from '../../protocol/ledger/block-codec.js';
 import {
-  closeTables,
   digestKey,
   type IndexValue,
   indexKey,
@@ -60,11 +59,16 @@ export class LedgerReader {
     return value === undefined ? undefined : readIndexValue(value);
   }
 
+  /** Where the digest table says that a digest with this beginning stands. */
+  hint(digest: Buffer): Position | undefined {
+    const value = this.#tables.digests.get(digestKey(digest));
+    return value === undefined ? undefined : readPosition(value);
+  }
+
   /** Where the entry with this digest stands. */
   position(digest: Buffer): Position | undefined {
-    const value = this.#tables.digests.get(digestKey(digest));
-    if (value === undefined) return undefined;
-    const position = readPosition(value);
+    const position = this.hint(digest);
+    if (position === undefined) return undefined;
     const found = this.block(position.height)?.entries[position.index];
     return found?.digest === digest.toString('hex') ? position : undefined;
   }
@@ -80,6 +84,7 @@ export class LedgerReader {
   }
 
   async close(): Promise<void> {
-    await closeTables(this.#tables);
+    await this.#tables.root.close();
+    await this.#tables.bodies.close();
   }
 }

@@ -53,15 +53,18 @@ const HASH_BYTES = 32;
 /** 128 bits: finding two submissions that share them takes 2⁶⁴ signed tries, and gains a lookup that misses. */
 const DIGEST_KEY_BYTES = 16;
 
+/** The two environments, as folders of the ledger's directory. */
+export const LEDGER_PARTS = ['index', 'bodies'] as const;
+
 /** Address space, not disk: a file grows as it fills. 1 TiB is beyond what one node's ledger will be asked to hold. */
 const MAP_BYTES = 2 ** 40;
 
-/** `path` is the ledger's directory. Read-only it must exist: the store makes it, and starts first. */
+/** `path` is the ledger's directory. Read-only it must exist. To write, call openLedger (environment.ts) instead. */
 export function openTables(path: string, readOnly: boolean): Tables {
   const bytes = { encoding: 'binary', keyEncoding: 'binary' } as const;
   const options = { maxDbs: 8, readOnly, noSubdir: false, ...(readOnly ? {} : { mapSize: MAP_BYTES }) };
-  const root = open({ ...options, path: join(path, 'index') });
-  const bodies = open({ ...options, path: join(path, 'bodies') });
+  const root = open({ ...options, path: join(path, LEDGER_PARTS[0]) });
+  const bodies = open({ ...options, path: join(path, LEDGER_PARTS[1]) });
   return {
     root,
     bodies,
@@ -71,11 +74,6 @@ export function openTables(path: string, readOnly: boolean): Tables {
     digests: root.openDB<Buffer, Buffer>({ name: 'digests', ...bytes }),
     rejected: root.openDB<Buffer, Buffer>({ name: 'rejected', ...bytes }),
   };
-}
-
-export async function closeTables({ root, bodies }: Tables): Promise<void> {
-  await root.close();
-  await bodies.close();
 }
 
 /** Raw bytes of `issuer \0 id`; both are ASCII (INTERFACE.md, FORMATS C2). */

@@ -4,9 +4,8 @@
 import { EXIT } from '../../runtime/exit-codes.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
-import { openLedger } from '../ledger/environment.js';
+import { closeLedger, LedgerDamaged, openLedger } from '../ledger/environment.js';
 import {
-  closeTables,
   digestKey,
   indexKey,
   indexValue,
@@ -15,6 +14,7 @@ import {
   META_HEAD,
   META_LAYOUT,
   META_REGISTRY,
+  META_VALIDATORS,
   positionValue,
   type Tables,
 } from '../ledger/tables.js';
@@ -35,10 +35,9 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
   policies: storePolicies,
 
   init(context) {
-    const { ledger } = context.config;
     const metrics = createMetrics(context.registry);
     return context.vitals.gated(() => {
-      const tables = openLedger(ledger);
+      const tables = open(context);
       claim(context, tables);
       const head = tables.meta.get(META_HEAD);
       const height = head === undefined ? 0 : (JSON.parse(head) as { height: number }).height;
@@ -70,12 +69,32 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
       state.metrics.entries.inc(wanted.reduce((sum, { keys }) => sum + keys.length, 0));
       return { height: state.height };
     },
+    beginEpoch: (state, { head, validators }) => {
+      const { height } = JSON.parse(head) as { height: number };
+      if (height !== state.height)
+        throw new RangeError(`an epoch at height ${height}, the ledger is at ${state.height}`);
+      write(state, () => {
+        // Before the first block there is no head: the next start begins the epoch again.
+        if (height > 0) state.tables.meta.putSync(META_HEAD, head);
+        state.tables.meta.putSync(META_VALIDATORS, validators);
+      });
+      return { height };
+    },
   },
 
-  stop: ({ tables }) => closeTables(tables),
+  stop: ({ tables }) => closeLedger(tables),
 
   inspect: (state) => ({ height: state.height }),
 });
+
+function open(context: Context): Tables {
+  try {
+    return openLedger(context.config.ledger);
+  } catch (error) {
+    if (error instanceof LedgerDamaged) context.fatal(EXIT.data.code, error.message);
+    throw error;
+  }
+}
 
 /** A database of another chain, or written by a newer layout, is not touched. */
 function claim(context: Context, tables: Tables): void {

@@ -27,6 +27,8 @@ export type StoreContract = {
   ask: {
     /** Applies blocks in height order; what is already applied is skipped. Reply: the height on record. */
     apply: { request: { readonly blocks: readonly FinalizedForStore[] }; reply: { readonly height: number } };
+    /** The chain goes on in a new epoch: `head` is the tip in it, `validators` the answer of GET /v1/validators. */
+    beginEpoch: { request: { readonly head: string; readonly validators: string }; reply: { readonly height: number } };
   };
 };
 
@@ -36,5 +38,6 @@ export const storePolicies: Policies<StoreContract> = {
   },
   ask: {
     apply: { max: 2, reason: 'one transaction at a time, with every block that became final meanwhile' },
+    beginEpoch: { max: 1, reason: 'asked during replay only, one after the other' },
   },
 };

@@ -5,14 +5,16 @@ import { Buffer } from 'node:buffer';
 import { recordTypeName } from '../../protocol/wal-record.js';
 import { LogRefused } from './errors.js';
 import { type Files, nodeFiles } from './files.js';
-import { type LogVerdict, stateOf } from './recovery.js';
-import { type LogIdentity, type ScanOptions, scanLog } from './scan.js';
+import { type LogVerdict, stateOfScan } from './recovery.js';
+import { type LogIdentity, type ScanOptions, scanLog, segmentName } from './scan.js';
 
 export interface InspectOptions {
   /** Refuse a log that is not this node's. Default: take the identity from the log. */
   readonly identity?: LogIdentity;
   /** Called for every readable record in order; `data` is valid during the call only. */
   readonly onRecord?: NonNullable<ScanOptions['onRecord']>;
+  /** The node is still being made: its log need not hold a record yet. */
+  readonly mayBeEmpty?: boolean;
   readonly files?: Files;
 }
 
@@ -49,7 +51,7 @@ export interface LogInspection extends Pick<LogVerdict, 'state' | 'damage' | 'la
 
 /** Throws LogRefused when there is no log, or it is foreign or of another version. */
 export function inspectLog(directory: string, options: InspectOptions = {}): LogInspection {
-  const { files = nodeFiles, identity = null, onRecord } = options;
+  const { files = nodeFiles, identity = null, mayBeEmpty = false, onRecord } = options;
   const counts = new Map<number, number>();
   const scan = scanLog({
     files,
@@ -77,7 +79,7 @@ export function inspectLog(directory: string, options: InspectOptions = {}): Log
   }));
   const sum = (pick: (segment: SegmentInspection) => number) => segments.reduce((total, next) => total + pick(next), 0);
   return {
-    ...stateOf(scan.damage, listing.suspect),
+    ...stateOfScan(scan, mayBeEmpty),
     lastLsn: scan.nextLsn - 1,
     directory,
     chainId: hexOrNull(scan.identity?.chainId),
@@ -102,8 +104,33 @@ export interface LogVerification extends Pick<LogInspection, 'state' | 'damage' 
 
 /** Checks every checksum and every link of the hash chain. */
 export function verifyLog(directory: string, options: InspectOptions = {}): LogVerification {
-  const { state, damage, lastLsn, batches, records } = inspectLog(directory, options);
+  return verification(inspectLog(directory, options));
+}
+
+export function verification({ state, damage, lastLsn, batches, records }: LogInspection): LogVerification {
   return { ok: state === 'clean' || state === 'torn', state, damage, lastLsn, batches, records };
+}
+
+/** What there is to say about a log that is not there, for who goes on without it. */
+export function missingLog(directory: string): LogInspection {
+  return {
+    state: 'suspect',
+    damage: { segment: segmentName(1), offset: 0, reason: 'there is no log' },
+    lastLsn: 0,
+    directory,
+    chainId: null,
+    publicKey: null,
+    epoch: 0,
+    segments: [],
+    unread: [],
+    batches: 0,
+    records: 0,
+    recordsByType: {},
+    usedBytes: 0,
+    torn: [],
+    suspect: [],
+    temporary: [],
+  };
 }
 
 function hexOrNull(bytes: Uint8Array | undefined): string | null {

@@ -14,7 +14,7 @@ import {
   writeSegment,
 } from './files.js';
 import type { LogSegment } from './reader.js';
-import { type Damage, type LogIdentity, type LogScan, listLog, scanLog, segmentOf } from './scan.js';
+import { type Damage, type LogIdentity, type LogScan, listLog, scanLog, segmentName, segmentOf } from './scan.js';
 import {
   drawSeal,
   NO_HASH,
@@ -155,6 +155,14 @@ function recovered(
   };
   const { nextLsn, lastHash } = scan;
   return { verdict, segments: [...segments], nextLsn, lastHash, epoch: Math.max(scan.epoch, options.epoch) };
+}
+
+/** As stateOf; a log without a single record is in doubt too: what was signed with its key is not known. */
+export function stateOfScan({ damage, listing, nextLsn }: LogScan, mayBeEmpty = false): ReturnType<typeof stateOf> {
+  const found = stateOf(damage, listing.suspect);
+  if (found.state !== 'clean' || nextLsn > 1 || mayBeEmpty) return found;
+  const segment = listing.segments[0]?.name ?? segmentName(1);
+  return { state: 'suspect', damage: { segment, offset: 0, reason: 'the log holds no record: it was lost' } };
 }
 
 /** A doubt outlives the start that found it: the copy it left keeps the log suspect until a repair takes it away. */

@@ -18,7 +18,7 @@ import {
   ZERO_CHUNK_BYTES,
 } from './files.js';
 import { type Log, type LogOptions, openLog } from './log.js';
-import { type LogVerdict, rewriteTail, stateOf } from './recovery.js';
+import { type LogVerdict, rewriteTail, stateOfScan } from './recovery.js';
 import { type Damage, scanLog } from './scan.js';
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment.js';
 
@@ -27,13 +27,19 @@ export interface RepairOptions extends Omit<LogOptions, 'create' | 'epoch'> {
   readonly acceptLoss: boolean;
   /** Wall clock, for the name of the folder that keeps what is taken out. */
   readonly nowMs: number;
-  /** Called once, with the log cut to its good part: the last height that its records prove final. */
-  readonly lastTrustedHeight: (log: Pick<Log, 'records'>) => number;
+  /** Why the log is in doubt although it is whole: what lies outside of it says more than it does. Null: nothing does. */
+  readonly doubt?: string | null;
+  /** The new epoch's number is at least this. Default 0: the log alone decides. */
+  readonly epochAtLeast?: number;
+  /** Called once, with the log cut to its good part: the last height that is proven final. */
+  readonly lastTrustedHeight: (log: Pick<Log, 'records'>) => number | Promise<number>;
 }
+
+export type Finding = Pick<LogVerdict, 'state' | 'damage'>;
 
 export interface RepairReport {
   /** As found. */
-  readonly before: Pick<LogVerdict, 'state' | 'damage'>;
+  readonly before: Finding;
   /** nothing-to-do: the log was whole. needs-accept-loss: nothing was changed, since something would be given up. */
   readonly result: 'nothing-to-do' | 'repaired' | 'needs-accept-loss';
   /** Last position before the damage. */
@@ -51,7 +57,7 @@ const MARK = 'repair.suspect';
 export async function repairLog(options: RepairOptions): Promise<RepairReport> {
   const { directory, files = nodeFiles } = options;
   const scan = scanLog({ files, directory, identity: options.identity });
-  const before = stateOf(scan.damage, scan.listing.suspect);
+  const before = doubted(stateOfScan(scan), options.doubt ?? null, scan.segments.at(-1));
   const report = { before, lastLsn: scan.nextLsn - 1, newEpoch: null, keptIn: null };
   if (before.state === 'clean') return { ...report, result: 'nothing-to-do' };
   if (before.state === 'torn') {
@@ -62,9 +68,10 @@ export async function repairLog(options: RepairOptions): Promise<RepairReport> {
 
   const keptIn = join(directory, `broken-${new Date(options.nowMs).toISOString().replace(/[:.]/g, '-')}`);
   const reason = before.damage!.reason;
-  const epoch =
-    1 + Math.max(scan.epoch, ...scan.listing.segments.map(({ name }) => epochIn(files, join(directory, name))));
+  const epochs = scan.listing.segments.map(({ name }) => epochIn(files, join(directory, name)));
+  const epoch = Math.max(options.epochAtLeast ?? 0, 1 + Math.max(scan.epoch, ...epochs));
   guarded(() => {
+    ensureDirectory(files, directory);
     const text = Buffer.from(`${before.damage!.segment} at offset ${before.damage!.offset}: ${reason}\n`);
     writeFileDurably(files, join(directory, MARK), (fd) => writeAll(files, fd, text, text.length, 0));
     ensureDirectory(files, keptIn);
@@ -73,6 +80,19 @@ export async function repairLog(options: RepairOptions): Promise<RepairReport> {
   const newEpoch = await beginEpoch(options, epoch, reason);
   guarded(() => takeMarksAway(files, directory, keptIn));
   return { ...report, result: 'repaired', newEpoch, keptIn };
+}
+
+/**
+ * The finding about a log that is whole but in doubt for a reason outside of it. A torn end is set aside on the way, as the
+ * new epoch's first record is written.
+ */
+export function doubted(
+  found: Finding,
+  doubt: string | null,
+  last: { name: string; end: number } | undefined,
+): Finding {
+  if (doubt === null || last === undefined || (found.state !== 'clean' && found.state !== 'torn')) return found;
+  return { state: 'suspect', damage: { segment: last.name, offset: last.end, reason: doubt } };
 }
 
 /** Leaves only what stands before the damage. The damaged segment is kept whole and replaced by its good batches. */
@@ -101,7 +121,7 @@ async function beginEpoch(
 ): Promise<NonNullable<RepairReport['newEpoch']>> {
   const { log } = openLog({ ...options, epoch, create: true });
   try {
-    const lastTrustedHeight = options.lastTrustedHeight(log);
+    const lastTrustedHeight = await options.lastTrustedHeight(log);
     log.append([{ type: RecordType.epoch, data: encodeEpoch({ epoch, lastTrustedHeight, reason }) }]);
     return { epoch, lastTrustedHeight };
   } finally {
