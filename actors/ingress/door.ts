@@ -1,48 +1,18 @@
 // The one door of a node: every submission, from a client or from the log after a restart, goes through these stages in
 // this order: log, parse, signature, dedup, kind, consensus. Called by the HTTP server and the actor. It answers nothing
 // before the log has the body, and forgets nothing that the log has before it is final or refused.
-import type { Logger } from 'pino';
 import { SignatureFormatError } from '../../protocol/envelope.js';
 import { SettledReason } from '../../protocol/wal-record.js';
 import { Batch } from '../../runtime/kernel/batch.js';
-import type { Clock, Links } from '../../runtime/kernel/contract.js';
-import type { ConsensusContract } from '../consensus/contract.js';
-import type { DedupContract } from '../dedup/contract.js';
-import type { StoreContract } from '../store/contract.js';
-import type { VerifyPool } from '../verify/pool.js';
-import type { WalWriterContract } from '../wal-writer/contract.js';
-import { type Answers, type Refusal, refusalOfError } from './answers.js';
+import { type Refusal, refusalOfError } from './answers.js';
 import type { FinalizedBlock, RefusedBatch } from './contract.js';
-import type { IdempotencyKeys } from './idempotency.js';
+import type { DoorParts } from './door-parts.js';
 import { Inbox } from './inbox.js';
-import type { Candidate, Keyring } from './keyring.js';
-import type { IngressMetrics } from './metrics.js';
+import type { Candidate } from './keyring.js';
 import { contentOf, packContents, packProposal, prepare } from './proposal.js';
-import type { Recorded } from './recorded.js';
 import { Replay } from './replay.js';
 import { Settlements } from './settlements.js';
 import { type Answer, bytesKey, ledgerKey, type Submission, type Waiter } from './submission.js';
-
-export type DoorLinks = {
-  'wal-writer': WalWriterContract;
-  dedup: DedupContract;
-  consensus: ConsensusContract;
-  store: StoreContract;
-};
-
-export interface DoorParts {
-  readonly links: Links<DoorLinks>;
-  readonly pool: VerifyPool;
-  readonly keyring: Keyring;
-  readonly recorded: Recorded;
-  readonly answers: Answers;
-  readonly idempotencyKeys: IdempotencyKeys;
-  readonly metrics: IngressMetrics;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly inFlightMax: () => number;
-  readonly verifyBatchMax: () => number;
-}
 
 /** Stages whose next step waits for another actor; a parked submission is taken up again when that actor is back. */
 type Parked = 'verify' | 'admit' | 'propose' | 'recorded';

@@ -1,6 +1,6 @@
 // OB-1: every figure of /metrics is documented, moves when what it counts happens, and never falls when an actor is
 // killed. docs/METRICS.md is compared with a running node in both directions.
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
@@ -249,6 +249,8 @@ async function failToStart(actor: string): Promise<void> {
     // 6: the breaker is open.
     while ((await subject.metrics()).total('quorate_actor_state', `actor="${actor}"`) !== 6) await sleep(10);
   } finally {
+    // What failed starts have left there.
+    rmSync(ledger, { recursive: true, force: true });
     renameSync(`${ledger}.away`, ledger);
   }
   await subject.admin(`/actors/${actor}/reset`);

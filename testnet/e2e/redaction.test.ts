@@ -1,7 +1,7 @@
 // OB-5, ID-8: a run that uses every secret the node knows, at the most talkative level, through everything that goes
 // wrong with them, and then a search: no secret, signature or token in any spelling stands in a log line or an answer.
 import { randomBytes } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
@@ -129,6 +129,8 @@ test('OB-5, ID-8: no secret, signature or token is in the log or in an answer of
   renameSync(ledger, `${ledger}.away`);
   await keep(subject.admin('/actors/ingress/kill'));
   while (!subject.node.output.includes('start_failed')) await sleep(10);
+  // What failed starts have left there.
+  rmSync(ledger, { recursive: true, force: true });
   renameSync(`${ledger}.away`, ledger);
   await subject.ready();
   await subject.node.stop();

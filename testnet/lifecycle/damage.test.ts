@@ -165,9 +165,16 @@ test('CF-9: genesis and log, genesis and ledger must be of one chain, and no new
 
 test('CF-8, CF-9: a ledger that is no database is refused; moved away, it is made again from the log', async (t) => {
   const { dataDir, at } = copy(t);
-  for (const content of ['x'.repeat(100_000), 'x']) {
-    writeFileSync(at('ledger/index/data.mdb'), content);
-    t.regex(await refused(t, dataDir, 65), /ledger is no usable database: .*Move it away: the start makes it again/);
+  const damaged = [
+    ['bodies', 'x'.repeat(100_000)],
+    ['index', 'x'],
+  ] as const;
+  for (const [part, content] of damaged) {
+    const good = readFileSync(at(`ledger/${part}/data.mdb`));
+    writeFileSync(at(`ledger/${part}/data.mdb`), content);
+    const line = await refused(t, dataDir, 65);
+    t.regex(line, new RegExp(`ledger is no usable database: ${part}: .*Move it away: the start makes it again`));
+    writeFileSync(at(`ledger/${part}/data.mdb`), good);
   }
   rmSync(at('ledger'), { recursive: true });
   // Files that every start makes anew, and one that the daemon does not need.
