@@ -210,6 +210,8 @@ export class Door {
 
   #join(later: Submission, earlier: Submission): void {
     for (const waiter of later.waiters) {
+      // Whose wait is over was answered.
+      if (!this.#waiting.has(waiter)) continue;
       earlier.waiters.push(waiter);
       this.#waiting.set(waiter, earlier);
     }
