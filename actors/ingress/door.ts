@@ -84,7 +84,7 @@ export class Door {
 
   #unlogged(batch: readonly Submission[], error: Error): void {
     this.#parts.log.warn({ err: error, count: batch.length }, 'submissions could not be written to the log');
-    const quarantined = error.message.includes('quarantine');
+    const quarantined = /quarantine/i.test(error.message);
     for (const submission of batch) {
       this.#answerRefusal(submission, {
         slug: quarantined ? 'quarantined' : 'unavailable',
