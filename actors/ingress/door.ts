@@ -410,7 +410,8 @@ export class Door {
     const nowMs = this.#parts.clock.monotonic();
     for (const [waiter, submission] of this.#waiting) {
       if (waiter.deadlineMs > nowMs) continue;
-      if (submission.stage === 'admitted' || submission.stage === 'proposed') {
+      const isFinal = submission.recordedAt !== null;
+      if (submission.stage === 'admitted' || submission.stage === 'proposed' || isFinal) {
         submission.toldDurable = true;
         this.#settle(waiter, this.#parts.answers.durable(submission));
       } else if (waiter.limitMs <= nowMs) {
