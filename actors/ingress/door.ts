@@ -228,6 +228,8 @@ export class Door {
       const reply = await this.#parts.links.dedup.ask('admit', { keys: list.map(ledgerKey), contents }, { transfer });
       const fresh: Submission[] = [];
       list.forEach((submission, index) => {
+        // Final by now: an earlier proposal of it, or of what the log held twice, was under way.
+        if (!this.#inHand.has(submission.lsn)) return;
         const verdict = reply.verdicts[index];
         if (verdict === 'final') this.#replayRecorded(submission, reply.heights[index]!, reply.indexes[index]!);
         else if (verdict === 'conflict') this.#refuse(submission, { slug: 'content-conflict' });
@@ -279,7 +281,10 @@ export class Door {
 
   // --- stage 6: consensus ---
 
-  async #propose(list: readonly Submission[]): Promise<void> {
+  async #propose(wanted: readonly Submission[]): Promise<void> {
+    // What waited here may have become final meanwhile, or been found on record.
+    const list = wanted.filter(({ lsn, recordedAt }) => recordedAt === null && this.#inHand.has(lsn));
+    if (list.length === 0) return;
     for (const submission of list) this.#answerAsync(submission);
     try {
       const { batch, transfer } = packProposal(list);
