@@ -6,9 +6,19 @@ import { consensusSpec } from './consensus/spec.js';
 import { dedupSpec } from './dedup/spec.js';
 import { gossipSpec } from './gossip/spec.js';
 import { ingressSpec } from './ingress/spec.js';
+import { closeLedger, openLedger } from './ledger/environment.js';
 import { rpcClientSpec } from './rpc-client/spec.js';
 import { storeSpec } from './store/spec.js';
 import { walWriterSpec } from './wal-writer/spec.js';
+
+/**
+ * What outlives every actor: the ledger database stays open for writing in a thread that nobody kills, so that no reader
+ * can ever be the first to open it (actors/ledger/environment.ts). Call before the tree starts; nothing else is done with it.
+ */
+export function holdLedgerOpen({ places }: NodeConfig): { release(): Promise<void> } {
+  const tables = openLedger(places.ledger);
+  return { release: () => closeLedger(tables) };
+}
 
 export function tree(config: NodeConfig): GroupSpec<NodeConfig> {
   const { intensity, period_ms: periodMs } = config.settings.supervision.budget;

@@ -34,7 +34,7 @@ const SECTIONS: ReadonlyMap<string, readonly [title: string, about: string]> = n
     'supervision',
     [
       'Supervision',
-      'When a dead thread comes back, and when the process gives up and leaves it to the service manager.',
+      'When a dead thread comes back, and when the process gives up and leaves it to the service manager. `heartbeat_ms` is how often a thread shows that it lives; this release does not act on silence yet.',
     ],
   ],
 ]);

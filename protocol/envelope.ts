@@ -159,7 +159,7 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 export function decodeSignature(sig: string, ...lengths: readonly number[]): Buffer {
   const bytes = Buffer.from(sig, 'base64');
   if (!BASE64.test(sig) || bytes.toString('base64') !== sig) {
-    throw new SignatureFormatError(describe(sig), 'canonical base64 with padding');
+    throw new SignatureFormatError(`${sig.length} characters that are not`, 'canonical base64 with padding');
   }
   if (!lengths.includes(bytes.length)) {
     throw new SignatureFormatError(`${bytes.length} bytes`, `${lengths.join(' or ')} bytes in base64`);

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { Counter } from 'prom-client';
-import { tree } from '../actors/tree.js';
+import { holdLedgerOpen, tree } from '../actors/tree.js';
 import { initialised } from '../config/chain-files.js';
 import { DataDirectoryHeld, type DataLock, lockDataDirectory } from '../config/data-lock.js';
 import { ConfigError, renderProblem } from '../config/errors.js';
@@ -117,6 +117,7 @@ class Running {
   readonly #reloader: Reloader;
   /** Where the client API listens; the report may come after the actor counts as up. */
   readonly #apiListens: Promise<Pick<AddressInfo, 'address' | 'port'>>;
+  #ledger: ReturnType<typeof holdLedgerOpen> | null = null;
   #draining = false;
   #ending = false;
 
@@ -141,7 +142,7 @@ class Running {
       registry,
       restartSettings: (config, { id, restart }): RestartSettings => restartSettings(config, id as ActorId, restart),
     });
-    this.#state = new StateFile(node, log);
+    this.#state = new StateFile(node, log, registry);
     const results = new Counter({
       name: 'quorate_peer_reload_total',
       help: 'Reloads of the configuration, by result.',
@@ -189,6 +190,11 @@ class Running {
     }
     // Before the actors start: a taken port is found at once, and probes are answered while the log is replayed.
     if (!(await this.#listen())) return;
+    try {
+      this.#ledger = holdLedgerOpen(this.#inForce.node);
+    } catch (error) {
+      return this.#fatal(EXIT.data.code, (error as Error).message);
+    }
     try {
       await this.#supervisor.start();
     } catch (error) {
@@ -238,6 +244,7 @@ class Running {
     }, node.settings.shutdown_ms);
     await this.#supervisor.stop();
     if (this.#ending) return;
+    await this.#ledger?.release();
     this.#state.close();
     await this.#ops.close();
     clearTimeout(forced);

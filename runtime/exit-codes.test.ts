@@ -1,6 +1,7 @@
 // Holds the table of exit codes against sysexits and against the numbers that the folders below carry.
 import test from 'ava';
 import { ConfigError } from '../config/errors.js';
+import { listenRefusal } from '../config/listen-refusal.js';
 import { EXIT, exitCode, exitCodeTable, SELF_KILLED } from './exit-codes.js';
 
 test('CF-5: every code stands once in the table and outside the ranges of Node and of signals', (t) => {
@@ -34,7 +35,11 @@ test('CF-5: a code finds its row, and a number that is not ours finds none', (t)
   for (const row of Object.values(EXIT)) t.true(exitCodeTable().includes(`${row.code}  ${row.meaning}`));
 });
 
-test('CF-5: configuration errors carry codes of this table', (t) => {
+test('CF-5: errors of the configuration and of ports carry codes of this table', (t) => {
   t.is(new ConfigError([]).exitCode, EXIT.config.code);
   t.is(new ConfigError([], 64).exitCode, EXIT.usage.code);
+  const codeOf = (code: string) => listenRefusal({ code }, '--listen', '')?.exitCode;
+  t.is(codeOf('EADDRINUSE'), EXIT.unavailable.code);
+  t.is(codeOf('EACCES'), EXIT.permission.code);
+  t.is(codeOf('ENOTFOUND'), EXIT.config.code);
 });

@@ -25,8 +25,8 @@ export const EXIT = {
   },
   internal: {
     code: 70,
-    meaning: 'the restart budget is spent: an actor kept dying',
-    next: 'the service manager restarts the process; the log names the actor and its last error',
+    meaning: 'the node could not go on: an actor kept dying (restart budget spent), a stop was forced, or a defect',
+    next: 'the service manager restarts the process; the last log line and run/last-exit.json name the cause',
   },
   stuckThread: {
     code: 71,

@@ -1,6 +1,7 @@
 // state.json while the node runs: opened (and migrated) before the actors start, kept current from what consensus
 // reports, written a last time at the stop. Owned by the daemon. It is for operators: nothing of the ledger depends on it.
 import type { Logger } from 'pino';
+import { Counter, type Registry } from 'prom-client';
 import type { NodeConfig } from '../config/node.js';
 import { type NodeState, writeStateFile } from '../config/state-file.js';
 import { type MigrationNote, openStateFile } from '../config/state-migration.js';
@@ -14,12 +15,19 @@ const WRITE_EVERY_MS = 5_000;
 export class StateFile {
   readonly #node: NodeConfig;
   readonly #log: Logger;
+  readonly #migrations: Counter<'result'>;
   #state: NodeState | null = null;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(node: NodeConfig, log: Logger) {
+  constructor(node: NodeConfig, log: Logger, registry: Registry) {
     this.#node = node;
     this.#log = log;
+    this.#migrations = new Counter({
+      name: 'quorate_migration_events_total',
+      help: 'Migrations of state.json at this start, by result; a failed one ends the process.',
+      labelNames: ['result'],
+      registers: [registry],
+    });
   }
 
   /** Throws StateFileError, MigrationError. */
@@ -76,8 +84,10 @@ export class StateFile {
     if (note.event === 'migration_started') {
       event(this.#log, 'state.migration_started', { ...versions, backup: note.backup });
     } else if (note.event === 'migration_succeeded') {
+      this.#migrations.inc({ result: 'success' });
       event(this.#log, 'state.migration_succeeded', { ...versions, backup_checksum: note.checksum });
     } else if (note.event === 'migration_failed') {
+      this.#migrations.inc({ result: 'failure' });
       event(this.#log, 'state.migration_failed', { reason: note.cause });
     } else {
       const reason = 'migration_verification_failed';

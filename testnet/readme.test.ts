@@ -17,6 +17,7 @@ import test, { type ExecutionContext } from 'ava';
 import { commands } from '../cli/dispatch.js';
 import { parseClientKey, signSubmission } from '../client/sign.js';
 import { loadEd25519 } from '../protocol/crypto/ed25519.js';
+import { EXIT, SELF_KILLED } from '../runtime/exit-codes.js';
 import { LocalNode } from './local/node.js';
 import { fencesOf, linksOf, missingLine, stepsOf } from './markdown.js';
 
@@ -55,20 +56,23 @@ async function startIn(folder: string, t: ExecutionContext): Promise<LocalNode> 
   return node;
 }
 
-test('DO-1: the README path from a start to a verified receipt, a forged one, a killed thread and an own kind', async (t) => {
-  t.timeout(120_000);
-  const folder = checkout(t);
-  const node = await startIn(folder, t);
-  const steps = stepsOf(README);
-  t.true(steps.length >= 5);
-  for (const { script, printed, line } of steps) {
-    const here = script.replaceAll('http://127.0.0.1:8080', node.endpoints.api);
-    const { code, output } = await run('bash', ['-euo', 'pipefail', '-c', here], folder);
-    t.is(code, 0, `README.md:${line} failed:\n${here}\n${output}`);
-    const missing = missingLine(printed, output);
-    t.is(missing, null, `README.md:${line} prints this line, the commands did not; they wrote:\n${output}`);
-  }
-});
+test.serial(
+  'DO-1: the README path from a start to a verified receipt, a forged one, a killed thread and an own kind',
+  async (t) => {
+    t.timeout(120_000);
+    const folder = checkout(t);
+    const node = await startIn(folder, t);
+    const steps = stepsOf(README);
+    t.true(steps.length >= 5);
+    for (const { script, printed, line } of steps) {
+      const here = script.replaceAll('http://127.0.0.1:8080', node.endpoints.api);
+      const { code, output } = await run('bash', ['-euo', 'pipefail', '-c', here], folder);
+      t.is(code, 0, `README.md:${line} failed:\n${here}\n${output}`);
+      const missing = missingLine(printed, output);
+      t.is(missing, null, `README.md:${line} prints this line, the commands did not; they wrote:\n${output}`);
+    }
+  },
+);
 
 test('DO-1: the README names the two commands that package.json has, and every command of the CLI', (t) => {
   const { scripts, engines } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
@@ -89,7 +93,7 @@ test('DO-1: the README names the two commands that package.json has, and every c
   }
 });
 
-test('RT-13: the runtime example of the README runs as printed', async (t) => {
+test.serial('RT-13: the runtime example of the README runs as printed', async (t) => {
   const folder = checkout(t);
   const fences = fencesOf(README);
   for (const { language, tag, text } of fences) if (language === 'js') writeFileSync(join(folder, tag), `${text}\n`);
@@ -97,6 +101,12 @@ test('RT-13: the runtime example of the README runs as printed', async (t) => {
   const { code, output } = await run(process.execPath, ['main.js'], folder);
   t.is(code, 0, output);
   t.is(output.trim(), printed);
+});
+
+test('CF-5: docs/OPERATIONS.md has the exit codes that the program has', (t) => {
+  const table = /## Exit codes\n[\s\S]*?\n## /.exec(readFileSync(join(ROOT, 'docs', 'OPERATIONS.md'), 'utf8'))![0];
+  const written = [...table.matchAll(/^\| (\d+) \|/gm)].map(([, code]) => Number(code));
+  t.deepEqual(written, [...Object.values(EXIT).map(({ code }) => code), SELF_KILLED]);
 });
 
 test('DO-2: links between documents lead to files', (t) => {
@@ -115,7 +125,7 @@ function markdownIn(folder: string): string[] {
     .map((name) => `${folder}/${name}`);
 }
 
-test('CO-7: the submitter and the verifier of docs/RECEIPTS.md need nothing of this project', async (t) => {
+test.serial('CO-7: the submitter and the verifier of docs/RECEIPTS.md need nothing of this project', async (t) => {
   const folder = checkout(t);
   const node = await startIn(folder, t);
   const scripts = fencesOf(RECEIPTS).filter(({ language }) => language === 'js');

@@ -1,5 +1,5 @@
-// What is sent out when a block is final: to the store (to be written), to ingress (receipts for waiting clients), to
-// dedup (marks). Called by the host after the log has acknowledged the block. Everything is encoded here, once.
+// What is sent out when a block is final: to the store (to be written), to ingress (receipts for waiting
+// clients). Called by the host after the log has acknowledged the block. Everything is encoded here, once.
 import type { Certificate } from '../../protocol/consensus/certificate.js';
 import { certificateToJson } from '../../protocol/consensus/certificate.js';
 import type { Context } from '../../protocol/consensus/context.js';
@@ -7,7 +7,6 @@ import { indexKey } from '../../protocol/ledger/apply.js';
 import { storedBlock } from '../../protocol/ledger/block.js';
 import { encodeBlock } from '../../protocol/ledger/block-codec.js';
 import { registryText } from '../../protocol/registry.js';
-import type { FinalMarks } from '../dedup/contract.js';
 import type { FinalizedBlock } from '../ingress/contract.js';
 import type { FinalizedForStore } from '../store/contract.js';
 import type { ExecutedBlock } from './blocks.js';
@@ -15,7 +14,6 @@ import type { ExecutedBlock } from './blocks.js';
 export interface FinalMessages {
   readonly store: FinalizedForStore;
   readonly ingress: FinalizedBlock;
-  readonly dedup: FinalMarks;
 }
 
 /**
@@ -58,7 +56,6 @@ export function finalMessages(
       certified: { header: block.header, chain: headers, certificate: certificateJson },
       registry,
     },
-    dedup: { height: ref.height, keys, contents },
   };
 }
 

@@ -56,7 +56,7 @@ const UNWRITTEN_ENTRIES_MAX = 50_000;
  * (with random ids nearly one an entry, whether the transaction is small or large).
  */
 const WRITE_IDLE_MS = 25;
-const WRITE_BUSY_MS = 200;
+const WRITE_BUSY_MS = 1_000;
 /** A transaction of more entries than this says that the node is busy. */
 const BUSY_ENTRIES = 256;
 
@@ -291,16 +291,15 @@ export class Host {
 
   /** One transaction of the store for everything that became final meanwhile. */
   async #write(): Promise<void> {
-    const final = this.#unwritten;
+    const blocks = this.#unwritten.map(({ store }) => store);
     this.#unwritten = [];
     this.#writeTimer = null;
-    this.#busy = final.reduce((sum, { store }) => sum + store.keys.length, 0) > BUSY_ENTRIES;
-    const blocks = final.map(({ store }) => store);
-    // Until this reaches dedup a repetition of these counts as in flight, and apply() finds it: late costs nothing.
-    this.#parts.links.dedup.tell('finalized', { blocks: final.map(({ dedup }) => dedup) });
+    this.#busy = blocks.reduce((sum, { keys }) => sum + keys.length, 0) > BUSY_ENTRIES;
     try {
       const { height } = await this.#parts.links.store.ask('apply', { blocks }, { deadlineMs: APPEND_DEADLINE_MS });
       this.#parts.committed.written(height);
+      // From here dedup finds them in the ledger; until here a repetition counts as in flight, and apply() finds it.
+      this.#parts.links.dedup.tell('release', { keys: blocks.flatMap(({ keys }) => keys) });
     } catch (error) {
       if (!isPeerGone(error)) throw error;
       // The supervisor restarts this actor after the store: replay writes the blocks again. Later ones cannot be

@@ -1,5 +1,5 @@
 // Dedup: tells what was seen before, ahead of consensus. Called by ingress (after the signature, never before) and by
-// consensus (what became final). It is a filter: that an id counts once is decided by apply() over the ledger index.
+// consensus (what the ledger has). It is a filter: that an id counts once is decided by apply() over the ledger index.
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
@@ -26,22 +26,14 @@ export default defineActor<DedupContract, State, Record<never, never>, DedupConf
       metrics.ledgerReads.inc();
       const found = ledger.find(key);
       if (found === undefined) return undefined;
-      return { ...found, digest: found.digest.toString('latin1'), body: found.body.toString('latin1') };
+      const { height, index } = found;
+      return { content: (found.body.length > 0 ? found.body : found.digest).toString('latin1'), height, index };
     });
     metrics = createMetrics(context.registry, () => marks.size);
     return { context, ledger, marks, metrics, prepared: null };
   },
 
   tell: {
-    finalized: (state, { blocks }) => {
-      for (const { height, keys, contents } of blocks) {
-        const bytes = Buffer.from(contents.buffer, contents.byteOffset, contents.byteLength);
-        keys.forEach((key, index) => {
-          state.marks.finalize(key, { content: bytes.toString('latin1', 32 * index, 32 * index + 32), height, index });
-        });
-        state.metrics.writes.inc(keys.length);
-      }
-    },
     release: (state, { keys }) => {
       for (const key of keys) state.marks.release(key);
       state.metrics.writes.inc(keys.length);

@@ -1,4 +1,4 @@
-// Messages of dedup: filter and cache in front of consensus. Senders: ingress (admit), consensus (finalized, release).
+// Messages of dedup: filter and cache in front of consensus. Senders: ingress (admit, release), consensus (release).
 // It never decides alone: the ledger index, read by apply(), is the authority on what happened before.
 import type { Policies } from '../../runtime/kernel/contract.js';
 
@@ -15,13 +15,6 @@ export interface AdmitRequest {
   readonly contents: Uint8Array;
 }
 
-/** The entries of one final block: ids and contents, by index. */
-export interface FinalMarks {
-  readonly height: number;
-  readonly keys: readonly string[];
-  readonly contents: Uint8Array;
-}
-
 export interface AdmitReply {
   readonly verdicts: readonly AdmitVerdict[];
   readonly heights: readonly number[];
@@ -30,8 +23,7 @@ export interface AdmitReply {
 
 export type DedupContract = {
   tell: {
-    finalized: { readonly blocks: readonly FinalMarks[] };
-    /** These did not become final: their ids are free again. */
+    /** No longer in flight: final and readable in the ledger, or refused. */
     release: { readonly keys: readonly string[] };
   };
   ask: {
@@ -41,8 +33,7 @@ export type DedupContract = {
 
 export const dedupPolicies: Policies<DedupContract> = {
   tell: {
-    finalized: { max: 256, reason: 'one a store transaction; a lost one is found in the ledger index' },
-    release: { max: 256, reason: 'one a block; a lost mark ends with its lease' },
+    release: { max: 256, reason: 'one a store transaction or refused batch; a lost one is only slower to repeat' },
   },
   ask: {
     admit: { max: 64, reason: 'one a pipeline turn; 64 turns of waiting is overload' },

@@ -1,8 +1,9 @@
-// The memory of dedup: which (issuer, id) is in flight or final, with what content. Called by the actor. Pure but for
-// the injected ledger look-up. In-flight marks are never evicted: admission bounds them; final ones are a cache.
+// The memory of dedup: which (issuer, id) is in flight, with what content, and a cache of ids that were found final in the
+// ledger. Called by the actor. Pure but for the injected look-up. In-flight marks are never evicted: admission bounds them.
 import { LRUCache } from 'lru-cache';
 import type { AdmitVerdict } from './contract.js';
 
+/** What the ledger has under an id. `content` is its digest, of a PCS its body hash. */
 export interface FinalMark {
   readonly content: string;
   readonly height: number;
@@ -15,20 +16,12 @@ export interface Admission {
   readonly index: number;
 }
 
-/** What the ledger has under a key: the two hashes that content may be compared with. */
-export interface LedgerMark {
-  readonly digest: string;
-  readonly body: string;
-  readonly height: number;
-  readonly index: number;
-}
-
 export class Marks {
   #final: LRUCache<string, FinalMark>;
   readonly #inFlight = new Map<string, string>();
-  readonly #lookUp: (key: string) => LedgerMark | undefined;
+  readonly #lookUp: (key: string) => FinalMark | undefined;
 
-  constructor(max: number, lookUp: (key: string) => LedgerMark | undefined) {
+  constructor(max: number, lookUp: (key: string) => FinalMark | undefined) {
     this.#final = new LRUCache({ max });
     this.#lookUp = lookUp;
   }
@@ -48,7 +41,7 @@ export class Marks {
   admit(key: string, content: string): Admission {
     const running = this.#inFlight.get(key);
     if (running !== undefined) return running === content ? IN_FLIGHT : CONFLICT;
-    const mark = this.#final.get(key) ?? this.#fromLedger(key, content);
+    const mark = this.#final.get(key) ?? this.#fromLedger(key);
     if (mark === undefined) {
       this.#inFlight.set(key, content);
       return NEW;
@@ -57,22 +50,13 @@ export class Marks {
     return { verdict: 'final', height: mark.height, index: mark.index };
   }
 
-  finalize(key: string, mark: FinalMark): void {
-    this.#inFlight.delete(key);
-    this.#final.set(key, mark);
-  }
-
   release(key: string): void {
     this.#inFlight.delete(key);
   }
 
-  /** The ledger keeps both hashes; whichever the content equals is the one it goes by. */
-  #fromLedger(key: string, content: string): FinalMark | undefined {
-    const found = this.#lookUp(key);
-    if (found === undefined) return undefined;
-    const same = found.digest === content || found.body === content;
-    const mark = { content: same ? content : found.digest, height: found.height, index: found.index };
-    this.#final.set(key, mark);
+  #fromLedger(key: string): FinalMark | undefined {
+    const mark = this.#lookUp(key);
+    if (mark !== undefined) this.#final.set(key, mark);
     return mark;
   }
 }

@@ -1,47 +1,18 @@
 // The one door of a node: every submission, from a client or from the log after a restart, goes through these stages in
 // this order: log, parse, signature, dedup, kind, consensus. Called by the HTTP server and the actor. It answers nothing
 // before the log has the body, and forgets nothing that the log has before it is final or refused.
-import type { Logger } from 'pino';
 import { SignatureFormatError } from '../../protocol/envelope.js';
 import { SettledReason } from '../../protocol/wal-record.js';
 import { Batch } from '../../runtime/kernel/batch.js';
-import type { Clock, Links } from '../../runtime/kernel/contract.js';
-import type { ConsensusContract } from '../consensus/contract.js';
-import type { DedupContract } from '../dedup/contract.js';
-import type { StoreContract } from '../store/contract.js';
-import type { VerifyPool } from '../verify/pool.js';
-import type { WalWriterContract } from '../wal-writer/contract.js';
-import { type Answers, type Refusal, refusalOfError } from './answers.js';
+import { type Refusal, refusalOfError } from './answers.js';
 import type { FinalizedBlock, RefusedBatch } from './contract.js';
-import type { IdempotencyKeys } from './idempotency.js';
+import type { DoorParts } from './door-parts.js';
 import { Inbox } from './inbox.js';
-import type { Candidate, Keyring } from './keyring.js';
-import type { IngressMetrics } from './metrics.js';
-import { contentOf, packProposal, prepare } from './proposal.js';
-import type { Recorded } from './recorded.js';
+import type { Candidate } from './keyring.js';
+import { contentOf, packContents, packProposal, prepare } from './proposal.js';
 import { Replay } from './replay.js';
-import { type Answer, bytesKey, keyBytes, ledgerKey, type Submission, type Waiter } from './submission.js';
-
-export type DoorLinks = {
-  'wal-writer': WalWriterContract;
-  dedup: DedupContract;
-  consensus: ConsensusContract;
-  store: StoreContract;
-};
-
-export interface DoorParts {
-  readonly links: Links<DoorLinks>;
-  readonly pool: VerifyPool;
-  readonly keyring: Keyring;
-  readonly recorded: Recorded;
-  readonly answers: Answers;
-  readonly idempotencyKeys: IdempotencyKeys;
-  readonly metrics: IngressMetrics;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly inFlightMax: () => number;
-  readonly verifyBatchMax: () => number;
-}
+import { Settlements } from './settlements.js';
+import { type Answer, bytesKey, ledgerKey, type Submission, type Waiter } from './submission.js';
 
 /** Stages whose next step waits for another actor; a parked submission is taken up again when that actor is back. */
 type Parked = 'verify' | 'admit' | 'propose' | 'recorded';
@@ -62,7 +33,7 @@ export class Door {
   /** What several verification batches of one turn let through goes on together. */
   readonly #verified: Batch<Submission>;
   readonly #parked: Record<Parked, Submission[]> = { verify: [], admit: [], propose: [], recorded: [] };
-  readonly #settling = new Map<number, number[]>();
+  readonly #settlements: Settlements;
   #accepting = true;
   /** Whether consensus can tell what becomes of a submission. Before that nothing is taken from the log. */
   #connected = false;
@@ -76,6 +47,7 @@ export class Door {
       logged: (batch) => this.#logged(batch),
       failed: (batch, error) => this.#unlogged(batch, error),
     });
+    this.#settlements = new Settlements(parts.links['wal-writer']);
     this.#verified = new Batch({ maxCount: VERIFIED_BATCH_MAX, flush: (batch) => this.#identify(batch) });
     this.#replay = new Replay(parts.links['wal-writer'], parts.log, {
       isInHand: (lsn) => this.#inHand.has(lsn),
@@ -248,14 +220,10 @@ export class Door {
 
   async #dedup(list: readonly Submission[]): Promise<void> {
     const end = this.#parts.metrics.stage('dedup');
-    const contents = new Uint8Array(new ArrayBuffer(32 * list.length));
-    for (const [index, { content }] of list.entries()) contents.set(keyBytes(content), 32 * index);
+    const contents = packContents(list);
+    const transfer = [contents.buffer];
     try {
-      const reply = await this.#parts.links.dedup.ask(
-        'admit',
-        { keys: list.map(ledgerKey), contents },
-        { transfer: [contents.buffer] },
-      );
+      const reply = await this.#parts.links.dedup.ask('admit', { keys: list.map(ledgerKey), contents }, { transfer });
       const fresh: Submission[] = [];
       list.forEach((submission, index) => {
         const verdict = reply.verdicts[index];
@@ -334,28 +302,17 @@ export class Door {
     void this.replay();
   }
 
-  /** Consensus came back without its mempool, or was not heard: everything that is not final yet is proposed again, in log order. */
-  #proposeAgain(): void {
+  /**
+   * Everything that was proposed before and is not final yet is proposed again, in log order: consensus came back without
+   * its mempool, was not heard, or a word of it got lost. It answers a repetition with the outcome, if there is one by now.
+   */
+  #proposeAgain(beforeMs = Number.POSITIVE_INFINITY): void {
     const again = new Set(this.#parked.propose.splice(0));
-    for (const submission of this.#pending.values()) if (submission.stage === 'proposed') again.add(submission);
-    this.#proposeInOrder([...again]);
-  }
-
-  /** Consensus answers a repetition with the outcome, if there is one by now. */
-  #proposeOverdue(nowMs: number): void {
-    if (nowMs < this.#overdueLookAtMs) return;
-    this.#overdueLookAtMs = nowMs + OVERDUE_MS;
-    const isOverdue = ({ stage, proposedAtMs }: Submission) =>
-      stage === 'proposed' && proposedAtMs <= nowMs - OVERDUE_MS;
-    const overdue = [...this.#pending.values()].filter(isOverdue);
-    if (overdue.length === 0) return;
-    this.#parts.log.warn({ count: overdue.length }, 'submissions without an outcome for long are proposed again');
-    this.#proposeInOrder(overdue);
-  }
-
-  #proposeInOrder(list: Submission[]): void {
-    list.sort((a, b) => a.lsn - b.lsn);
-    for (let at = 0; at < list.length; at += 256) void this.#propose(list.slice(at, at + 256));
+    for (const submission of this.#pending.values()) {
+      if (submission.stage === 'proposed' && submission.proposedAtMs <= beforeMs) again.add(submission);
+    }
+    const ordered = [...again].sort((a, b) => a.lsn - b.lsn);
+    for (let at = 0; at < ordered.length; at += 256) void this.#propose(ordered.slice(at, at + 256));
   }
 
   /** Answers every waiting client of a finalized block, with its receipt. */
@@ -434,18 +391,8 @@ export class Door {
 
   /** Ended without becoming final: the log is told, so that no restart takes it up again. */
   #done(submission: Submission, reason: number, ownsIdempotencyKey = true): void {
-    if (submission.lsn > 0) {
-      if (this.#settling.size === 0) setImmediate(() => this.#tellSettled());
-      const lsns = this.#settling.get(reason);
-      if (lsns === undefined) this.#settling.set(reason, [submission.lsn]);
-      else lsns.push(submission.lsn);
-    }
+    if (submission.lsn > 0) this.#settlements.add(submission.lsn, reason);
     this.#forget(submission, ownsIdempotencyKey);
-  }
-
-  #tellSettled(): void {
-    for (const [reason, lsns] of this.#settling) this.#parts.links['wal-writer'].tell('settle', { lsns, reason });
-    this.#settling.clear();
   }
 
   #forget(submission: Submission, ownsIdempotencyKey = true): void {
@@ -474,7 +421,9 @@ export class Door {
     if (this.#parts.links.dedup.up) this.#resume('admit');
     if (!this.#parts.links.consensus.up) return;
     this.#resume('propose');
-    this.#proposeOverdue(nowMs);
+    if (nowMs < this.#overdueLookAtMs) return;
+    this.#overdueLookAtMs = nowMs + OVERDUE_MS;
+    this.#proposeAgain(nowMs - OVERDUE_MS);
   }
 
   #park(stage: Parked, list: readonly Submission[], error: unknown): void {
@@ -501,7 +450,7 @@ export class Door {
   async drain(): Promise<void> {
     this.#accepting = false;
     while (this.#waiting.size > 0 || !this.#inbox.idle) await new Promise((resolve) => setTimeout(resolve, 5));
-    this.#tellSettled();
+    this.#settlements.flush();
   }
 
   /** Whether the submission with this digest is on its way. */

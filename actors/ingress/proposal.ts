@@ -6,7 +6,7 @@ import { InboxRoute } from '../../protocol/wal-record.js';
 import { packBytes } from '../../runtime/kernel/batch.js';
 import type { TransferListItem } from '../../runtime/kernel/contract.js';
 import type { ProposeBatch } from '../consensus/contract.js';
-import { bytesKey, type Submission } from './submission.js';
+import { bytesKey, keyBytes, type Submission } from './submission.js';
 
 /** Throws JsonError, ShapeError (400) or SignatureFormatError (401). */
 export function prepare(route: number, raw: Uint8Array): Prepared {
@@ -16,6 +16,13 @@ export function prepare(route: number, raw: Uint8Array): Prepared {
 /** A PCS has unsigned fields that decide its verdict, so its identity is the whole body (DECISIONS 17). */
 export function contentOf(prepared: Prepared): string {
   return bytesKey(prepared.alg === null ? prepared.body : prepared.digest);
+}
+
+/** 32 bytes each, in memory of their own: to be transferred. */
+export function packContents(list: readonly Submission[]): Uint8Array<ArrayBuffer> {
+  const contents = new Uint8Array(new ArrayBuffer(32 * list.length));
+  for (const [index, { content }] of list.entries()) contents.set(keyBytes(content), 32 * index);
+  return contents;
 }
 
 export function packProposal(list: readonly Submission[]): { batch: ProposeBatch; transfer: TransferListItem[] } {

@@ -169,6 +169,8 @@ function noSchema(): never {
 }
 
 function send(reply: FastifyReply, request: FastifyRequest, answer: Answer): FastifyReply {
+  // Draining: this answer is the last one of its connection.
+  if (!request.server.server.listening) reply.header('connection', 'close');
   return reply.code(answer.status).headers(answer.headers).header('x-request-id', request.id).send(answer.body);
 }
 

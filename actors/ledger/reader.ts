@@ -1,6 +1,5 @@
 // Read-only view of the ledger database for one thread. Opened by every actor that looks something up; the store alone
 // writes. A read sees what was committed when this turn of the event loop began, or later.
-import { open } from 'lmdb';
 import type { StoredBlock } from '../../protocol/ledger/block.js';
 import { decodeBlock } from '../../protocol/ledger/block-codec.js';
 import {
@@ -27,12 +26,13 @@ export class LedgerReader {
 
   /** Throws when the database is not there: the store makes it, and starts first. */
   static open(path: string): LedgerReader {
-    return new LedgerReader(openTables(open({ path, readOnly: true, maxDbs: 8 })));
+    return new LedgerReader(openTables(path, true));
   }
 
   /** From here on reads see everything that is committed now. */
   refresh(): void {
     this.#tables.root.resetReadTxn();
+    this.#tables.bodies.resetReadTxn();
   }
 
   get chain(): string | undefined {
@@ -85,5 +85,6 @@ export class LedgerReader {
 
   async close(): Promise<void> {
     await this.#tables.root.close();
+    await this.#tables.bodies.close();
   }
 }

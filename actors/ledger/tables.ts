@@ -1,6 +1,7 @@
 // The ledger database: its tables and how keys and values are spelled. Used by the store, which writes, and by readers.
 // Nothing else may know a table's layout. All values are bytes; a number is big-endian.
-import type { Database, RootDatabase } from 'lmdb';
+import { join } from 'node:path';
+import { type Database, open, type RootDatabase } from 'lmdb';
 
 /** Bumped when a table's spelling changes: a newer binary migrates, an older one refuses to open (exit 78). */
 export const LAYOUT_VERSION = 1;
@@ -16,8 +17,14 @@ export const META_REGISTRY = 'registry';
 /** The validators and their epochs, as GET /v1/validators answers; absent while the chain is in its first epoch. */
 export const META_VALIDATORS = 'validators';
 
+/**
+ * Two environments. Bodies are written once and seldom read; in the file of the index they would lie between its pages
+ * and be mapped into memory with them. A block counts only when the head, in the index, has reached its height, so
+ * bodies are committed first and nothing is lost between the two commits: the log writes the block again.
+ */
 export interface Tables {
   readonly root: RootDatabase;
+  readonly bodies: RootDatabase;
   /** Facts about the database, by the names above. */
   readonly meta: Database<string, string>;
   /** Height → StoredBlock bytes. */
@@ -46,12 +53,23 @@ const HASH_BYTES = 32;
 /** 128 bits: finding two submissions that share them takes 2⁶⁴ signed tries, and gains a lookup that misses. */
 const DIGEST_KEY_BYTES = 16;
 
-export function openTables(root: RootDatabase): Tables {
+/** The two environments, as folders of the ledger's directory. */
+export const LEDGER_PARTS = ['index', 'bodies'] as const;
+
+/** Address space, not disk: a file grows as it fills. 1 TiB is beyond what one node's ledger will be asked to hold. */
+const MAP_BYTES = 2 ** 40;
+
+/** `path` is the ledger's directory. Read-only it must exist. To write, call openLedger (environment.ts) instead. */
+export function openTables(path: string, readOnly: boolean): Tables {
   const bytes = { encoding: 'binary', keyEncoding: 'binary' } as const;
+  const options = { maxDbs: 8, readOnly, noSubdir: false, ...(readOnly ? {} : { mapSize: MAP_BYTES }) };
+  const root = open({ ...options, path: join(path, LEDGER_PARTS[0]) });
+  const bodies = open({ ...options, path: join(path, LEDGER_PARTS[1]) });
   return {
     root,
+    bodies,
     meta: root.openDB<string, string>({ name: 'meta', encoding: 'string' }),
-    blocks: root.openDB<Buffer, number>({ name: 'blocks', encoding: 'binary' }),
+    blocks: bodies.openDB<Buffer, number>({ name: 'blocks', encoding: 'binary' }),
     index: root.openDB<Buffer, Buffer>({ name: 'index', ...bytes }),
     digests: root.openDB<Buffer, Buffer>({ name: 'digests', ...bytes }),
     rejected: root.openDB<Buffer, Buffer>({ name: 'rejected', ...bytes }),
@@ -66,7 +84,7 @@ export function indexKey(key: string): Buffer {
 /** `content` is what dedup compares: the digest again, or the body hash of a PCS. */
 export function indexValue(digest: Uint8Array, content: Uint8Array, position: Position): Buffer {
   const isDigest = Buffer.compare(digest, content) === 0;
-  const value = Buffer.alloc(HASH_BYTES + POSITION_BYTES + (isDigest ? 0 : HASH_BYTES));
+  const value = Buffer.allocUnsafe(HASH_BYTES + POSITION_BYTES + (isDigest ? 0 : HASH_BYTES));
   value.set(digest);
   writePosition(value, HASH_BYTES, position);
   if (!isDigest) value.set(content, HASH_BYTES + POSITION_BYTES);
@@ -83,7 +101,7 @@ export function digestKey(digest: Uint8Array): Buffer {
 }
 
 export function positionValue(position: Position): Buffer {
-  const value = Buffer.alloc(POSITION_BYTES);
+  const value = Buffer.allocUnsafe(POSITION_BYTES);
   writePosition(value, 0, position);
   return value;
 }

@@ -1,11 +1,10 @@
 // The store: the only writer of the ledger database. Called by consensus (finalized blocks, in height order) and by
 // ingress (rejections). Every write runs inside the kill gate: a thread that dies inside a write transaction would
 // block the database for ever. Everything is encoded before a transaction opens.
-import { mkdirSync } from 'node:fs';
-import { open } from 'lmdb';
 import { EXIT } from '../../runtime/exit-codes.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
+import { closeLedger, LedgerDamaged, openLedger } from '../ledger/environment.js';
 import {
   digestKey,
   indexKey,
@@ -16,7 +15,6 @@ import {
   META_LAYOUT,
   META_REGISTRY,
   META_VALIDATORS,
-  openTables,
   positionValue,
   type Tables,
 } from '../ledger/tables.js';
@@ -33,18 +31,13 @@ interface State {
   height: number;
 }
 
-/** Address space, not disk: the file grows as it fills. 1 TiB is beyond what one node's ledger will be asked to hold. */
-const MAP_BYTES = 2 ** 40;
-
 export default defineActor<StoreContract, State, Record<never, never>, StoreConfig>({
   policies: storePolicies,
 
   init(context) {
-    const { ledger } = context.config;
-    mkdirSync(ledger, { recursive: true, mode: 0o700 });
     const metrics = createMetrics(context.registry);
     return context.vitals.gated(() => {
-      const tables = openTables(open({ path: ledger, maxDbs: 8, mapSize: MAP_BYTES, noSubdir: false }));
+      const tables = open(context);
       claim(context, tables);
       const head = tables.meta.get(META_HEAD);
       const height = head === undefined ? 0 : (JSON.parse(head) as { height: number }).height;
@@ -55,7 +48,8 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
 
   tell: {
     reject: (state, { digest, verdict }) => {
-      write(state, () => state.tables.rejected.putSync(digestKey(digest), Buffer.from(verdict)));
+      const { root, rejected } = state.tables;
+      write(state, () => root.transactionSync(() => void rejected.putSync(digestKey(digest), Buffer.from(verdict))));
     },
   },
 
@@ -88,10 +82,19 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
     },
   },
 
-  stop: (state) => state.tables.root.close(),
+  stop: ({ tables }) => closeLedger(tables),
 
   inspect: (state) => ({ height: state.height }),
 });
+
+function open(context: Context): Tables {
+  try {
+    return openLedger(context.config.ledger);
+  } catch (error) {
+    if (error instanceof LedgerDamaged) context.fatal(EXIT.data.code, error.message);
+    throw error;
+  }
+}
 
 /** A database of another chain, or written by a newer layout, is not touched. */
 function claim(context: Context, tables: Tables): void {
@@ -120,7 +123,7 @@ interface Row {
   readonly value: Buffer;
 }
 
-/** The rows of one transaction, table by table: pages that are read again then lie together, apart from the bodies. */
+/** What several blocks write, table by table. */
 interface EncodedBlocks {
   readonly blocks: readonly { readonly height: number; readonly bytes: Buffer }[];
   readonly index: readonly Row[];
@@ -155,28 +158,30 @@ function encodeRows({ height, keys, digests, contents }: FinalizedForStore, inde
 }
 
 function put(tables: Tables, { blocks, index, digests, head, registry }: EncodedBlocks): void {
-  for (const { key, value } of index) tables.index.putSync(key, value);
-  // Two issuers may submit one PCS: the first keeps the digest, the other is found by issuer and id.
-  for (const { key, value } of digests) tables.digests.putSync(key, value, { noOverwrite: true });
-  for (const { height, bytes } of blocks) tables.blocks.putSync(height, bytes);
-  if (registry !== null) tables.meta.putSync(META_REGISTRY, registry);
-  tables.meta.putSync(META_HEAD, head);
+  tables.bodies.transactionSync(() => {
+    for (const { height, bytes } of blocks) tables.blocks.putSync(height, bytes);
+  });
+  tables.root.transactionSync(() => {
+    for (const { key, value } of index) tables.index.putSync(key, value);
+    // Two issuers may submit one PCS: the first keeps the digest, the other is found by issuer and id.
+    for (const { key, value } of digests) tables.digests.putSync(key, value, { noOverwrite: true });
+    if (registry !== null) tables.meta.putSync(META_REGISTRY, registry);
+    tables.meta.putSync(META_HEAD, head);
+  });
 }
 
 function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** One transaction inside the gate. A write that fails ends the process: what it left behind is known to nobody. */
+/** Transactions inside the gate. A write that fails ends the process: what it left behind is known to nobody. */
 function write(state: State, puts: () => void): void {
   const { vitals, clock } = state.context;
   const startMs = clock.monotonic();
   try {
     vitals.gated(() =>
       vitals.native('store-commit', () => {
-        state.tables.root.transactionSync(() => {
-          puts();
-        });
+        puts();
       }),
     );
   } catch (error) {

@@ -1,11 +1,12 @@
 // Takes blocks off the end of a ledger database: what a repair of the log could not prove. Called by `quorate wal repair`
-// on a stopped node, under the data directory's lock. One transaction: the database is as before, or as told.
+// on a stopped node, under the data directory's lock. The index first, in one transaction: a body above the head counts for
+// nothing, so that the ledger is as before, or as told.
 import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { open } from 'lmdb';
 import type { Tip } from '../../protocol/ledger/header.js';
 import { type Registry, registryText } from '../../protocol/registry.js';
-import { META_HEAD, META_REGISTRY, openTables, readIndexValue, readPosition, type Tables } from '../ledger/tables.js';
+import { closeLedger, openLedger } from '../ledger/environment.js';
+import { LEDGER_PARTS, META_HEAD, META_REGISTRY, readIndexValue, readPosition, type Tables } from '../ledger/tables.js';
 
 /** The part of the ledger that stays. */
 export interface TrustedLedger {
@@ -15,12 +16,12 @@ export interface TrustedLedger {
 
 /** What is stored behind `tip` is removed, found by looking at every entry: a damaged block cannot name its own. */
 export async function rollBackLedger(path: string, trusted: TrustedLedger): Promise<void> {
-  const root = open({ path, maxDbs: 8, noSubdir: false });
+  const tables = openLedger(path);
   try {
-    const tables = openTables(root);
-    root.transactionSync(() => cutTables(tables, trusted));
+    tables.root.transactionSync(() => cutIndex(tables, trusted));
+    tables.bodies.transactionSync(() => cutBodies(tables, trusted.tip.height));
   } finally {
-    await root.close();
+    await closeLedger(tables);
   }
 }
 
@@ -29,17 +30,22 @@ export async function rollBackLedger(path: string, trusted: TrustedLedger): Prom
  * the newest blocks again from its log; after a repair the log may no longer have them.
  */
 export function syncLedger(path: string): void {
-  const fd = openSync(join(path, 'data.mdb'), 'r+');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
+  for (const part of LEDGER_PARTS) {
+    const fd = openSync(join(path, part, 'data.mdb'), 'r+');
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
   }
 }
 
-function cutTables({ blocks, index, digests, meta }: Tables, { tip, registry }: TrustedLedger): void {
-  const { height } = tip;
+function cutBodies({ blocks }: Tables, height: number): void {
   for (const key of [...blocks.getKeys({ start: height + 1 })]) blocks.removeSync(key);
+}
+
+function cutIndex({ index, digests, meta }: Tables, { tip, registry }: TrustedLedger): void {
+  const { height } = tip;
   for (const { key, value } of index.getRange({})) if (readIndexValue(value).height > height) index.removeSync(key);
   for (const { key, value } of digests.getRange({})) if (readPosition(value).height > height) digests.removeSync(key);
   if (height === 0) meta.removeSync(META_HEAD);

@@ -112,6 +112,9 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
   ask: {
     appendInbox: (state, { records: packed }) =>
       new Promise((resolve, reject) => {
+        // Nothing is admitted that could not be signed: its client must hear so, not wait.
+        const { quarantine } = state.condition;
+        if (quarantine !== null) return reject(new Error(`quarantined: ${quarantine}`));
         const records = unpackBytes(packed).map((data): LogRecord => ({ type: RecordType.inbox, data }));
         state.inbox.push({ records, sizeBytes: packed.byteLength, settles: [], resolve, reject });
         schedule(state);

@@ -82,6 +82,8 @@ test('RT-3: it never closes without the successes, nor opens without the failure
       }
     }),
   );
+  // A run may happen to reach none of these phases.
+  t.pass();
 });
 
 function apply(breaker: Breaker, step: 'f' | 's', nowMs: number): Breaker {

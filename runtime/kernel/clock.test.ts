@@ -38,3 +38,11 @@ test('RT-2: a timer of the system clock is never early by that clock, so that a 
     [],
   );
 });
+
+test('RT-14: a timer of the system clock beyond 2³¹ ms does not run at once', async (t) => {
+  const ran: string[] = [];
+  const far = systemClock.setTimer(2 ** 32, () => ran.push('far'));
+  await new Promise<void>((resolve) => systemClock.setTimer(20, resolve));
+  far.cancel();
+  t.deepEqual(ran, []);
+});

@@ -9,15 +9,19 @@ export const systemClock: Clock = {
   // then looks at the clock finds that nothing is due yet, and nobody calls again.
   setTimer(delayMs, run) {
     const dueMs = performance.now() + delayMs;
+    const wait = (leftMs: number) => setTimeout(fire, Math.min(TIMEOUT_MAX_MS, Math.ceil(leftMs)));
     const fire = (): void => {
       const leftMs = dueMs - performance.now();
-      if (leftMs > 0) handle = setTimeout(fire, leftMs);
+      if (leftMs > 0) handle = wait(leftMs);
       else run();
     };
-    let handle = setTimeout(fire, delayMs);
+    let handle = wait(delayMs);
     return { cancel: () => clearTimeout(handle) };
   },
 };
+
+/** 2³¹−1 ms, 24.8 days: a longer timeout would end at once. */
+const TIMEOUT_MAX_MS = 2_147_483_647;
 
 interface Due {
   readonly atMs: number;

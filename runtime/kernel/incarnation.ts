@@ -5,7 +5,7 @@ import type { ControlName, ControlReply, ControlSurface } from './control.js';
 import type { Host, HostError, Hosted } from './host.js';
 import { createVitals, VitalsView } from './vitals.js';
 import type { ActorLogOptions, LinkEnd, NoticeToActor, NoticeToSupervisor, Ready } from './wire.js';
-import { ActorError } from './wire-error.js';
+import { ActorError, describe } from './wire-error.js';
 
 /** A gated write that lasts longer than this will not end. */
 export const GATE_LIMIT_MS = 2_000;
@@ -166,6 +166,14 @@ export class Incarnation {
     }
     this.#hosted.terminate();
     await this.#gone();
+  }
+
+  /** For what `init` rejected with. When the thread ended by itself its exit is already on the way and says more. */
+  async endFailedStart(thrown: unknown): Promise<void> {
+    if (this.#fenced) return;
+    const timedOut = thrown instanceof ActorError && thrown.code === 'deadline';
+    const stack = thrown instanceof Error && typeof thrown.cause === 'string' ? thrown.cause : null;
+    await this.end(timedOut ? 'start_timeout' : 'start_failed', describe(thrown), stack);
   }
 
   async #exitWithin(limitMs: number): Promise<void> {

@@ -46,6 +46,17 @@ export function affected<Config>({ group, index }: Level<Config>): string[] {
   return taken.flatMap((child) => startOrder(child)).map((actor) => actor.id);
 }
 
+/** Ids of the siblings at this level that the actor or group stands on: whose death takes it along. */
+export function support<Config>({ group, index }: Level<Config>): string[] {
+  if (group.strategy === 'one-for-one') return [];
+  return earlier(group, index);
+}
+
+function earlier<Config>(group: GroupSpec<Config>, index: number): string[] {
+  const children = group.children.slice(0, index);
+  return children.flatMap((child) => startOrder(child)).map((actor) => actor.id);
+}
+
 export interface Prerequisites {
   /** Must be up: what the actor stands on. */
   readonly up: readonly string[];
@@ -58,9 +69,8 @@ export function prerequisites<Config>(root: GroupSpec<Config>, actorId: string):
   const up: string[] = [];
   const attempted: string[] = [];
   for (const { group, index } of levelsOf(root, actorId)) {
-    const earlier = group.children.slice(0, index).flatMap((child) => startOrder(child));
     const kind = group.strategy === 'one-for-one' ? attempted : up;
-    kind.push(...earlier.map((actor) => actor.id));
+    kind.push(...earlier(group, index));
   }
   return { up, attempted };
 }

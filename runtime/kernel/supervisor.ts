@@ -3,10 +3,12 @@
 // start an actor before the exit of its predecessor.
 import type { Logger } from 'pino';
 import { Registry } from 'prom-client';
+import { Budgets } from './budgets.js';
 import type { Clock, ContractShape, GroupSpec, Link, ReportValue, Timer } from './contract.js';
 import { type Exit, Incarnation } from './incarnation.js';
 import { MainCaller } from './main-caller.js';
-import { affected, type Level, levelsOf, startOrder, treeProblems } from './order.js';
+import { Milestones } from './milestones.js';
+import { affected, type Level, levelsOf, startOrder, support, treeProblems } from './order.js';
 import { Reconfiguration } from './reconfiguration.js';
 import {
   type Action,
@@ -17,8 +19,6 @@ import {
   NO_HISTORY,
   type RestartSettings,
   restartDefaults,
-  type Spent,
-  spend,
 } from './restart.js';
 import { type Seat, seatOf, subject } from './seat.js';
 import { type SupervisorMetrics, supervisorMetrics } from './supervisor-metrics.js';
@@ -63,9 +63,9 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
   readonly #switchboard: Switchboard;
   readonly #metrics: SupervisorMetrics;
   readonly #reconfiguration: Reconfiguration<Config>;
-  readonly #spent = new Map<string, Spent>();
+  readonly #budgets = new Budgets<Config>();
   readonly #listeners = new Set<(event: SupervisorEvent) => void>();
-  readonly #waiters = new Set<{ done: () => boolean; resolve: () => void; reject: (error: ActorError) => void }>();
+  readonly #milestones = new Milestones();
   readonly #mainCaller: MainCaller;
   #actorLogOptions: ActorLogOptions;
   #config: Config;
@@ -94,7 +94,9 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     this.#mode = 'running';
     for (const seat of this.#seats.values()) seat.state = 'waiting';
     this.#evaluate();
-    await this.#until(() => [...this.#seats.values()].every(({ state }) => state === 'up' || state === 'circuit_open'));
+    await this.#milestones.until(() =>
+      [...this.#seats.values()].every(({ state }) => state === 'up' || state === 'circuit_open'),
+    );
   }
 
   stop(): Promise<void> {
@@ -130,13 +132,12 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     this.#log.info({ ...subject(seat), reason: 'restart asked for' }, 'actor restart decided');
     const before = seat.incarnations;
     void this.#recover(seat, seat.levels[0]!, 0, 'restarted');
-    await this.#until(() => seat.state === 'up' && seat.incarnations > before);
+    await this.#milestones.until(() => seat.state === 'up' && seat.incarnations > before);
   }
 
   async kill(id: string): Promise<void> {
-    const seat = this.#seat(id);
     this.#mustRun();
-    await seat.current?.end('killed', 'kill asked for');
+    await this.#seat(id).current?.end('killed', 'kill asked for');
   }
 
   reset(id: string): void {
@@ -238,7 +239,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
       if (!up.every((other) => other.state === 'up') || !attempted.every((other) => other.attempted)) continue;
       this.#begin(seat, seat.current);
     }
-    this.#settleWaiters();
+    this.#milestones.look();
   }
 
   /** The thread loads its module and does nothing else until `begin`. */
@@ -279,13 +280,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
       ({ heapLimitMb }) => {
         if (!incarnation.fenced) this.#onReady(seat, heapLimitMb);
       },
-      (thrown) => {
-        const timedOut = thrown instanceof ActorError && thrown.code === 'deadline';
-        const stack = thrown instanceof Error && typeof thrown.cause === 'string' ? thrown.cause : null;
-        // When the thread ended by itself its exit is already on the way and says more.
-        if (!incarnation.fenced)
-          void incarnation.end(timedOut ? 'start_timeout' : 'start_failed', describe(thrown), stack);
-      },
+      (thrown) => void incarnation.endFailedStart(thrown),
     );
   }
 
@@ -350,18 +345,12 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
       seat.state = 'waiting';
     } else this.#decide(seat, exit);
     this.#evaluate();
-    this.#settleWaiters();
+    this.#milestones.look();
   }
 
-  /**
-   * Whether a sibling that the actor stands on is down: it would have been taken along in a moment, and an end before that,
-   * such as by a call that the sibling left unanswered, is no failure of its own.
-   */
+  /** What it stands on is down and would have taken it along: an end before that is no failure of its own. */
   #fell(seat: Seat<Config>): boolean {
-    const { group, index } = seat.levels[0]!;
-    if (group.strategy === 'one-for-one') return false;
-    const earlier = group.children.slice(0, index).flatMap((child) => startOrder(child));
-    return earlier.some(({ id }) => this.#seat(id).state !== 'up');
+    return this.#seatsOf(support(seat.levels[0]!)).some(({ state }) => state !== 'up');
   }
 
   /** An end that nobody planned: what the actor's policy and the budgets above it make of it. */
@@ -385,18 +374,12 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     if (decision.action !== 'restart') seat.state = decision.action;
   }
 
-  /** The innermost level whose budget allows this restart; null when not even the root's does. */
   #spend(seat: Seat<Config>, nowMs: number): Level<Config> | null {
-    for (const level of seat.levels) {
-      const { id, budget } = level.group;
-      const { spent, over } = spend(this.#spent.get(id) ?? [], budget, nowMs);
-      this.#spent.set(id, over ? [] : spent);
-      if (!over) return level;
+    return this.#budgets.spend(seat.levels, nowMs, ({ group: { id, budget } }) => {
       const facts = { ...subject(seat), group: id, intensity: budget.intensity, period_ms: budget.periodMs };
       this.#log.error(facts, 'group gave up: its restart budget is spent');
       this.#emit(seat, { kind: 'gave-up', group: id });
-    }
-    return null;
+    });
   }
 
   #announce(seat: Seat<Config>, reason: string, action: Action, delayMs: number): void {
@@ -488,21 +471,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
       seat.successTimer?.cancel();
       if (seat.current === null) seat.state = 'stopped';
     }
-    for (const waiter of this.#waiters) waiter.reject(new ActorError('stopped', `the supervisor is ${mode}`));
-    this.#waiters.clear();
-  }
-
-  #until(done: () => boolean): Promise<void> {
-    if (done()) return Promise.resolve();
-    return new Promise((resolve, reject) => this.#waiters.add({ done, resolve, reject }));
-  }
-
-  #settleWaiters(): void {
-    for (const waiter of this.#waiters) {
-      if (!waiter.done()) continue;
-      this.#waiters.delete(waiter);
-      waiter.resolve();
-    }
+    this.#milestones.end(new ActorError('stopped', `the supervisor is ${mode}`));
   }
 
   #mustRun(): void {

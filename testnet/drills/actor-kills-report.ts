@@ -3,7 +3,7 @@ import { ACTOR_IDS } from '../../config/schema.js';
 import type { ActorKillsReport, Kill } from './actor-kills.js';
 
 /** The smallest of `values` that `percent` of them do not exceed; 0 when there are none. */
-export function percentile(values: readonly number[], percent: number): number {
+function percentile(values: readonly number[], percent: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)] ?? 0;
 }
@@ -21,6 +21,8 @@ export function reportText(report: ActorKillsReport): string {
     `ledger: ${ledger.blocks} blocks, ${ledger.entries} entries; reader slots in use ${report.readerSlots}`,
     `settled ${Math.round(report.settledMs)} ms after the load`,
     ...Object.entries(report.details).map(([detail, count]) => `  ${count} × ${detail}`),
+    `load average of the machine ${report.loadAverage.toFixed(1)}`,
+    ...report.slow,
     report.faults.length === 0 ? 'no faults' : `${report.faults.length} faults:`,
     ...report.faults.map((fault) => `  ${fault}`),
   );

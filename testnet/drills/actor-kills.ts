@@ -1,8 +1,8 @@
 // Kill drill: actors of a living node are killed in turn and again while clients submit. A command for the full counts
-// (`node dist/testnet/drills/actor-kills.js --rounds 20 --extra store=200 --extra dedup=200`, the defaults), a function
-// for its test.
+// (`node dist/testnet/drills/actor-kills.js`, see main for its options), a function for its test.
 // It must never forgive: whatever was not promised for a kill is a fault, and the exit code is the verdict.
 import { readFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -12,16 +12,18 @@ import { ACTOR_IDS, type ActorId } from '../../config/schema.js';
 import { LocalNode } from '../local/node.js';
 import { checkLedger, type LedgerFindings } from './actor-kills-ledger.js';
 import { type Attempt, KillLoad } from './actor-kills-load.js';
-import { percentile, reportText } from './actor-kills-report.js';
+import { reportText } from './actor-kills-report.js';
 
 export interface ActorKillsOptions {
   readonly connections: number;
   /** Kills of each actor, in turn: round after round. */
   readonly rounds: number;
   /** Further kills of one actor, one after the other: its own trap may need many to close. */
-  readonly extra: Readonly<Partial<Record<ActorId, number>>>;
-  /** Kept when given; otherwise the node gets a directory of its own, removed at the end. */
-  readonly dataDir?: string;
+  readonly extra?: Readonly<Partial<Record<ActorId, number>>>;
+  /** Then so many kills of anyone, without waiting for the recovery from the one before. */
+  readonly storm?: number;
+  /** A call that is not answered this long after its wait hangs. */
+  readonly graceMs?: number;
   readonly progress?: (line: string) => void;
 }
 
@@ -47,18 +49,25 @@ export interface ActorKillsReport {
   readonly readerSlots: number;
   /** From the end of the load until nothing was under way any more. */
   readonly settledMs: number;
+  /** The machine's load average while the drill ran: times mean little where others want the same cores. */
+  readonly loadAverage: number;
+  /** Promises that were broken. */
   readonly faults: readonly string[];
+  /** Recoveries that took too long: a verdict on this machine at this time. */
+  readonly slow: readonly string[];
 }
 
-/** First success after a kill (issue of the drill: 1 s); the slowest kill of each actor counts. */
-export const RECOVERY_LIMIT_MS = 1_000;
-const BACK_LIMIT_MS = 15_000;
+/** The first success after a kill must come within this; the slowest kill of each actor counts. */
+const RECOVERY_LIMIT_MS = 1_000;
+const GRACE_MS = 1_000;
+const BACK_LIMIT_MS = 30_000;
 /** Work of the node's own that clients do not wait for: entries of lost appends are looked for every 30 s. */
 const SETTLE_LIMIT_MS = 45_000;
 const POLL_MS = 5;
 /** Successes between the end of one kill and the next, so that each kill hits a node at full work. */
 const SUCCESSES_BETWEEN = 64;
 const SPREAD_MS = 60;
+const STORM_PAUSE_MS = 150;
 const FAULTS_MAX = 50;
 /** Reasons of an exit that the drill asks for: the kill itself, and neighbours that are taken along. */
 const EXPECTED_EXITS = new Set(['killed', 'stopped']);
@@ -82,8 +91,8 @@ class Drill {
   #attempts = 0;
   #slowestMs = 0;
   #successes = 0;
-  /** Whom connection errors are expected of now. */
-  #killed: ActorId | null = null;
+  /** Who was killed last. Only the end of ingress breaks connections. */
+  #killed: ActorId | 'anyone' | null = null;
   /** Only requests sent after this moment prove that the node is back. */
   #doneAtMs = Number.POSITIVE_INFINITY;
   #recovered: ((atMs: number) => void) | null = null;
@@ -93,7 +102,8 @@ class Drill {
     this.#options = options;
     const key = parseClientKey(JSON.parse(readFileSync(join(node.dataDir, 'keys', 'dev-client.json'), 'utf8')));
     const onAttempt = (attempt: Attempt): void => this.#onAttempt(attempt);
-    this.#load = new KillLoad({ api: node.endpoints.api, key, connections: options.connections, onAttempt });
+    const { connections, graceMs = GRACE_MS } = options;
+    this.#load = new KillLoad({ api: node.endpoints.api, key, connections, graceMs, onAttempt });
   }
 
   async run(): Promise<ActorKillsReport> {
@@ -101,6 +111,7 @@ class Drill {
     for (const actor of this.#plan()) {
       if (!(await this.#killOnce(actor))) break;
     }
+    if (this.#faults.length === 0) await this.#storm();
     await this.#load.stop();
     const settledMs = await this.#settled();
     await this.#checkSupervision();
@@ -111,7 +122,6 @@ class Drill {
     const ledger = await checkLedger(this.#node.dataDir, this.#load.acknowledged);
     for (const text of ledger.faults) this.#fault(text);
     for (const id of this.#load.abandoned) this.#fault(`${id} was never acknowledged`);
-    this.#checkRecovery();
     return {
       kills: this.#kills,
       acknowledged: this.#load.acknowledged.size,
@@ -121,12 +131,14 @@ class Drill {
       ledger,
       readerSlots,
       settledMs,
+      loadAverage: loadavg()[0]!,
       faults: this.#faults,
+      slow: this.#slow(),
     };
   }
 
   #plan(): ActorId[] {
-    const { rounds, extra } = this.#options;
+    const { rounds, extra = {} } = this.#options;
     return [
       ...Array.from({ length: rounds }, () => ACTOR_IDS).flat(),
       ...ACTOR_IDS.flatMap((actor) => Array.from({ length: extra[actor] ?? 0 }, () => actor)),
@@ -167,6 +179,21 @@ class Drill {
     return true;
   }
 
+  /** Kills that hit actors on their way down, while they load and in their init. */
+  async #storm(): Promise<void> {
+    const { storm = 0 } = this.#options;
+    if (storm === 0) return;
+    const before = await this.#status();
+    this.#killed = 'anyone';
+    for (let count = 0; count < storm && !this.#node.hasExited; count++) {
+      const actor = ACTOR_IDS[Math.floor(Math.random() * ACTOR_IDS.length)]!;
+      await this.#admin('POST', `/v1/admin/actors/${actor}/kill`);
+      await pause(STORM_PAUSE_MS * Math.random());
+    }
+    const back = await this.#allUp(before, null);
+    if (back === null) this.#fault(`the node was not back within ${BACK_LIMIT_MS} ms of ${storm} kills in a row`);
+  }
+
   #gone(actor: ActorId): false {
     this.#fault(`the node ended after a kill of ${actor}: ${this.#node.output.slice(-1_000)}`);
     return false;
@@ -180,8 +207,8 @@ class Drill {
   }
 
   /** When every actor was seen up, the killed one in another incarnation; null when that took too long. */
-  async #allUp(before: readonly Status[], killed: ActorId): Promise<number | null> {
-    const was = before.find(({ id }) => id === killed)!.incarnation;
+  async #allUp(before: readonly Status[], killed: ActorId | null): Promise<number | null> {
+    const was = before.find(({ id }) => id === killed)?.incarnation ?? 0;
     const isUp = ({ id, state, incarnation }: Status): boolean =>
       state === 'up' && (id !== killed || incarnation > was);
     const untilMs = performance.now() + BACK_LIMIT_MS;
@@ -203,7 +230,7 @@ class Drill {
       if (sentAtMs > this.#doneAtMs) this.#recovered?.(endedAtMs);
     } else if (ending === 'no-answer' || ending === 'wrong') {
       this.#fault(`after a kill of ${this.#killed}: ${detail}`);
-    } else if (ending === 'connection' && this.#killed !== 'ingress') {
+    } else if (ending === 'connection' && this.#killed !== 'ingress' && this.#killed !== 'anyone') {
       this.#fault(`a connection error (${detail}) after a kill of ${this.#killed}, which holds no connection`);
     }
   }
@@ -218,9 +245,9 @@ class Drill {
       const consensus = await this.#admin('GET', '/v1/admin/actors/consensus');
       const counts: Record<string, unknown> = {
         ...door,
-        unsettled: log['unsettled'],
-        mempool: consensus['mempool'],
-        unwritten: consensus['unwritten'],
+        unsettled: log.unsettled,
+        mempool: consensus.mempool,
+        unwritten: consensus.unwritten,
       };
       left = Object.entries(counts)
         .filter(([, count]) => count !== 0)
@@ -245,26 +272,25 @@ class Drill {
   #checkExits(): void {
     for (const { msg, actor, reason, detail } of this.#node.logs()) {
       if (msg !== 'actor exited' || EXPECTED_EXITS.has(String(reason))) continue;
+      // In a storm an init may find the actor gone that it asks something of.
+      if (reason === 'start_failed' && (this.#options.storm ?? 0) > 0) continue;
       this.#fault(`${actor} ${reason}, which nobody asked for: ${detail}`);
     }
   }
 
-  #checkRecovery(): void {
-    for (const actor of ACTOR_IDS) {
+  #slow(): string[] {
+    return ACTOR_IDS.flatMap((actor) => {
       const times = this.#kills.filter((kill) => kill.actor === actor).map(({ recoveredMs }) => recoveredMs);
-      const slowest = percentile(times, 100);
-      if (slowest > RECOVERY_LIMIT_MS) {
-        this.#fault(
-          `${actor}: the first success came up to ${Math.round(slowest)} ms after a kill, allowed ${RECOVERY_LIMIT_MS}`,
-        );
-      }
-    }
+      const slow = times.filter((ms) => ms > RECOVERY_LIMIT_MS).length;
+      if (slow === 0) return [];
+      return `${actor}: after ${slow} of ${times.length} kills the first success came later than ${RECOVERY_LIMIT_MS} ms`;
+    });
   }
 
   /** A thread that dies must give its slot in the reader table back: there are 126. */
   async #readerSlots(): Promise<number> {
     if (this.#node.hasExited) return Number.NaN;
-    const ledger = open({ path: join(this.#node.dataDir, 'ledger'), readOnly: true, maxDbs: 8 });
+    const ledger = open({ path: join(this.#node.dataDir, 'ledger', 'index'), readOnly: true, maxDbs: 8 });
     const slots = ledger.readerList().trim().split('\n').length - 1;
     await ledger.close();
     if (slots > ACTOR_IDS.length)
@@ -273,7 +299,7 @@ class Drill {
   }
 
   async #status(): Promise<readonly Status[]> {
-    return (await this.#admin('GET', '/v1/admin/actors'))['actors'] as readonly Status[];
+    return (await this.#admin('GET', '/v1/admin/actors')).actors as readonly Status[];
   }
 
   async #admin(method: 'GET' | 'POST', path: string): Promise<Record<string, unknown>> {
@@ -289,7 +315,7 @@ class Drill {
 }
 
 export async function actorKills(options: ActorKillsOptions): Promise<ActorKillsReport> {
-  const node = await LocalNode.start(options.dataDir === undefined ? {} : { dataDir: options.dataDir });
+  const node = await LocalNode.start();
   try {
     return await new Drill(node, options).run();
   } finally {
@@ -319,25 +345,31 @@ function extraOf(text: string): [ActorId, number] {
   return [actor, Number(count)];
 }
 
+/**
+ * Each part has a node of its own: the log grows with every submission, and restarts read it. Exit code 1: a promise was
+ * broken, or a recovery took too long.
+ */
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       connections: { type: 'string', default: '64' },
       rounds: { type: 'string', default: '20' },
       extra: { type: 'string', multiple: true, default: ['store=200', 'dedup=200'] },
-      'data-dir': { type: 'string' },
+      storm: { type: 'string', default: '100' },
       verbose: { type: 'boolean', default: false },
     },
   });
-  const report = await actorKills({
-    connections: Number(values.connections),
-    rounds: Number(values.rounds),
-    extra: Object.fromEntries(values.extra.map(extraOf)),
-    ...(values['data-dir'] === undefined ? {} : { dataDir: values['data-dir'] }),
-    ...(values.verbose ? { progress: (line: string) => void process.stderr.write(`${line}\n`) } : {}),
-  });
-  process.stdout.write(reportText(report));
-  process.exitCode = report.faults.length > 0 ? 1 : 0;
+  const parts: Pick<ActorKillsOptions, 'rounds' | 'extra' | 'storm'>[] = [
+    { rounds: Number(values.rounds) },
+    ...values.extra.map((text) => ({ rounds: 0, extra: Object.fromEntries([extraOf(text)]) })),
+    { rounds: 0, storm: Number(values.storm) },
+  ];
+  for (const part of parts) {
+    const progress = values.verbose ? { progress: (line: string) => void process.stderr.write(`${line}\n`) } : {};
+    const report = await actorKills({ connections: Number(values.connections), ...part, ...progress });
+    process.stdout.write(`${JSON.stringify(part)}\n${reportText(report)}\n`);
+    if (report.faults.length > 0 || report.slow.length > 0) process.exitCode = 1;
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

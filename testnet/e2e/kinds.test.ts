@@ -17,6 +17,10 @@ const older = new HmacClient('older-agent');
 const rfc = new Client('rfc', Buffer.from('9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60', 'hex'));
 const sharing = new HmacClient('sharing');
 const sensors = new Client('sensors');
+/** More keys that may sign a PCS than one client may have, ahead of all others in the registry. */
+const crowd = Array.from({ length: 20 }, (_, index) =>
+  index % 2 === 0 ? new Client(`crowd-${index}`) : new HmacClient(`crowd-${index}`),
+);
 
 const READING: JsonObject = {
   type: 'object',
@@ -39,6 +43,7 @@ let verifier: Verifier;
 test.before(async () => {
   subject = await Subject.start({
     clients: [
+      ...crowd.map((client) => register(client)),
       register(agent, {}, { kinds: ['pcs'] }),
       register(older, {}, { form: 'digest' }),
       register(rfc),
@@ -156,6 +161,15 @@ test('IN-4, IN-6: of two bodies racing for one pcs_id, one is final and the othe
     const answers = await Promise.all([1, 2, 3, 4].map((attempt) => subject.submitPcs({ ...pcs, attempt })));
     t.deepEqual(answers.map(({ status }) => status).sort(), [200, 409, 409, 409]);
   }
+});
+
+test('IN-4: of many keys that may sign a PCS, every one does', async (t) => {
+  const pcs = pcsOfShard(g1, 'crowd');
+  const answers = await Promise.all(crowd.map((client) => subject.submitPcs(client.signPcs(pcs))));
+  answers.forEach(({ status, body }, index) => {
+    t.is(status, 200);
+    t.deepEqual(body.outcome!.authenticated_by, authenticatedBy(crowd[index]!.issuer));
+  });
 });
 
 test('IN-4, ID-3: a PCS without a good signature is 401', async (t) => {

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { isProblem, isProblemBody } from './assertions.js';
 import type { Signed } from './clients.js';
+import { exchange } from './http.js';
 import { Subject } from './subject.js';
 
 const MAIN = fileURLToPath(new URL('../../../runtime/main.js', import.meta.url));
@@ -254,6 +255,49 @@ test.serial(
     t.false(text.includes(secret_hex));
   },
 );
+
+test.serial('CF-3: reloaded limits hold from the next request on', async (t) => {
+  const reloaded = await Subject.start();
+  t.teardown(() => reloaded.dispose());
+  const reload = async (config: object) => {
+    writeFileSync(join(reloaded.directory, 'quorate.yaml'), JSON.stringify(config));
+    const answer = await reloaded.admin('/reload');
+    t.is(answer.body.result, 'ok', answer.text);
+  };
+  const large = reloaded.dev.sign({ text: 'x'.repeat(3_000) });
+  await reload({ limits: { body_bytes: 2_048, batch_bytes: 4_096, batch_entries: 1 } });
+  const refused = await reloaded.submit(large);
+  isProblem(t, refused, 413, 'body-too-large');
+  t.is(refused.body.limit_bytes, 2_048);
+  const batch = await reloaded.api.post('/v1/submissions:batch', ' '.repeat(5_000));
+  isProblem(t, batch, 413, 'body-too-large');
+  t.is(batch.body.limit_bytes, 4_096);
+  isProblem(t, await reloaded.api.post('/v1/submissions:batch', '{"submissions":[0,0]}'), 413, 'batch-too-long');
+
+  await reload({
+    limits: { server_timeout_ms: 1_500, wait_default_ms: 1_400, in_flight_max: 1, batch_entries: 1 },
+    idempotency: { max: 1, ttl_ms: 60_000 },
+  });
+  t.true((await reloaded.submit(large)).status < 300, 'the old limit is back');
+  const late = await exchange(reloaded.api.base, (socket) =>
+    socket.write('POST /v1/submissions HTTP/1.1\r\nHost: x\r\n'),
+  );
+  isProblem(t, late, 408, 'request-timeout');
+  // Of two finished keys one is remembered: the other may be used for another body.
+  for (const key of ['"first"', '"second"']) await reloaded.submit(reloaded.dev.sign(), { 'idempotency-key': key });
+  t.true((await reloaded.submit(reloaded.dev.sign(), { 'idempotency-key': '"first"' })).status < 300);
+
+  const answers = await Promise.all(Array.from({ length: 20 }, () => reloaded.submit(reloaded.dev.sign())));
+  const busy = answers.filter(({ status }) => status >= 300);
+  t.true(busy.length > 0);
+  for (const answer of busy) isProblem(t, answer, 503, 'overloaded');
+
+  // The pool that these requests went over stays open; nobody else gets in.
+  await reload({ limits: { connections_max: 1 } });
+  await t.throwsAsync(
+    exchange(reloaded.api.base, (socket) => socket.write('GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n')),
+  );
+});
 
 test.serial(
   'CF-4: a draining node answers what it has taken, refuses the rest as draining, and ends with 0',

@@ -1,9 +1,11 @@
 // Files that are old, damaged, or of somebody else: each start either mends it, or ends with the file, the cause, the
 // remedy and 78, never in a loop of restarts.
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import type { ClientKey } from '../../client/sign.js';
 import type { JsonObject } from '../../protocol/json.js';
 import { LocalNode } from '../local/node.js';
 import { http, post, put, quorate, readClientKey, signer, temporaryDirectory, until } from './support.js';
@@ -17,10 +19,10 @@ async function start(t: ExecutionContext, dataDir: string, ...args: string[]): P
   return node;
 }
 
-/** A start that ends with 78; its standard error. */
-async function refused(t: ExecutionContext, dataDir: string, ...args: string[]): Promise<string> {
+/** A start that must end by itself; its standard error. */
+async function refused(t: ExecutionContext, dataDir: string, code = 78, args: string[] = []): Promise<string> {
   const ran = await quorate([...ANY_PORT, '--data-dir', dataDir, ...args]);
-  t.is(ran.code, 78, `${ran.stdout}${ran.stderr}`);
+  t.is(ran.code, code, `${ran.stdout}${ran.stderr}`);
   t.notRegex(ran.stderr, /\n\s+at /, 'no stack');
   t.notRegex(ran.stdout, /"action":"(?:backoff|restart)"/, 'no restart was tried');
   return ran.stderr;
@@ -61,8 +63,8 @@ test('ST-3: state.json of layout 1 is migrated at start: backup, checksum, audit
   });
   t.not(state().last_boot_time, V1.last_boot_time);
 
-  const key = readClientKey(join(dataDir, 'keys', 'dev-client.json'));
-  t.is((await post(node.endpoints.api, (await signer())(key, {}))).status, 200);
+  const devKey = readClientKey(join(dataDir, 'keys', 'dev-client.json'));
+  t.is((await post(node.endpoints.api, sign(devKey, {}))).status, 200);
   await until('the height in the state file while the node runs', () => state().height === 1);
   t.is(state().last_finalized_hash, (await http(`${node.endpoints.api}/v1/status`)).body.hash ?? null);
   t.is((await node.stop()).code, 0);
@@ -86,42 +88,64 @@ test('ST-3: a migration that fails is rolled back, audited and 78', async (t) =>
   t.is((JSON.parse(readFileSync(join(dataDir, 'state.json'), 'utf8')) as JsonObject).schema_version, 2);
 });
 
-// One node's data, damaged in one way after the other; `mend` puts it back.
-test('CF-8, CF-9: damaged and foreign files of a data directory', async (t) => {
-  const root = temporaryDirectory(t);
-  const dataDir = join(root, 'data');
-  const other = join(root, 'other');
-  const at = (name: string): string => join(dataDir, name);
-  const node = await start(t, dataDir);
-  const key = readClientKey(at('keys/dev-client.json'));
-  const sign = await signer();
-  t.is((await post(node.endpoints.api, sign(key, {}))).status, 200);
-  t.is((await node.stop()).code, 0);
-  t.is((await quorate(['init', '--data-dir', other])).code, 0);
+// A node that ran, has one submission and was stopped; each test damages a copy of it.
+const root = mkdtempSync(join(tmpdir(), 'quorate-damage-'));
+const template = join(root, 'template');
+const other = join(root, 'other');
+let key: ClientKey;
+let sign: Awaited<ReturnType<typeof signer>>;
+let digest: string;
 
-  const damaged: [name: string, content: string, line: RegExp][] = [
-    ['genesis.json', '{"version":1,', /genesis\.json.*found/],
-    ['genesis.json', '{"version":1}', /genesis\.json: .*(?:chain|validators).*found/],
-    [
-      'genesis.json',
-      readFileSync(join(other, 'genesis.json'), 'utf8'),
-      /genesis\.json: found the key of node_.*allowed: the key of the validator that it names/,
-    ],
-    ['state.json', 'no json', /state\.json: not JSON.*Restore it from a backup, or remove it/],
-    ['state.json', '{"schema_version":2}', /state\.json: system_state: found nothing/],
-    ['state.json', '{"schema_version":9}', /state\.json: schema_version is 9.*newer version/],
-    ['node.pub', 'x', /node\.pub: found something that is no public key/],
-    ['keys/node.key', 'x', /node\.key: found .*allowed: 64 hex digits/],
-  ];
-  for (const [name, content, line] of damaged) {
+test.before(async () => {
+  const node = await LocalNode.start({ dataDir: template });
+  try {
+    key = readClientKey(join(template, 'keys', 'dev-client.json'));
+    sign = await signer();
+    const first = sign(key, {});
+    digest = first.digest;
+    await post(node.endpoints.api, first);
+    await node.stop();
+  } finally {
+    await node.dispose();
+  }
+  await quorate(['init', '--data-dir', other]);
+});
+
+test.after.always(() => rmSync(root, { recursive: true, force: true }));
+
+/** A path in a fresh copy of the node's data. */
+function copy(t: ExecutionContext): { dataDir: string; at: (name: string) => string } {
+  const dataDir = join(temporaryDirectory(t), 'data');
+  cpSync(template, dataDir, { recursive: true });
+  return { dataDir, at: (name) => join(dataDir, name) };
+}
+
+const DAMAGED: [name: string, content: () => string, line: RegExp][] = [
+  ['genesis.json', () => '{"version":1,', /genesis\.json.*found/],
+  ['genesis.json', () => '{"version":1}', /genesis\.json: .*(?:chain|validators).*found/],
+  [
+    'genesis.json',
+    () => readFileSync(join(other, 'genesis.json'), 'utf8'),
+    /genesis\.json: found the key of node_.*allowed: the key of the validator that it names/,
+  ],
+  ['state.json', () => 'no json', /state\.json: not JSON.*Restore it from a backup, or remove it/],
+  ['state.json', () => '{"schema_version":9}', /state\.json: schema_version is 9.*newer version/],
+  ['node.pub', () => 'x', /node\.pub: found something that is no public key/],
+  ['keys/node.key', () => 'x', /node\.key: found .*allowed: 64 hex digits/],
+];
+test('CF-8, CF-9: a damaged file refuses the start with its name, and is left for whoever mends it', async (t) => {
+  const { dataDir, at } = copy(t);
+  for (const [name, content, line] of DAMAGED) {
     const good = readFileSync(at(name));
-    writeFileSync(at(name), content);
+    writeFileSync(at(name), content());
     t.regex(await refused(t, dataDir), line);
-    t.is(readFileSync(at(name), 'utf8'), content, 'left for whoever mends it');
+    t.is(readFileSync(at(name), 'utf8'), content());
     writeFileSync(at(name), good);
   }
+});
 
-  // A genesis of this key and another chain: the log is not its log.
+test('CF-9: genesis and log, genesis and ledger must be of one chain, and no new one is made over an old log', async (t) => {
+  const { dataDir, at } = copy(t);
   const good = readFileSync(at('genesis.json'), 'utf8');
   writeFileSync(at('genesis.json'), good.replace(/"future_ms": \d+/, '"future_ms": 59000'));
   t.regex(await refused(t, dataDir), /wal: .*the log belongs to chain [0-9a-f]{64}; this node's is [0-9a-f]{64}/);
@@ -130,30 +154,42 @@ test('CF-8, CF-9: damaged and foreign files of a data directory', async (t) => {
     await refused(t, dataDir),
     /genesis\.json: found no such file; allowed: the genesis that the log .* was made with/,
   );
-  t.false(existsSync(at('genesis.json')), 'no new chain over an old log');
+  t.false(existsSync(at('genesis.json')));
   writeFileSync(at('genesis.json'), good);
-
-  // The ledger of another chain under this log.
   const foreign = await start(t, other);
   await foreign.stop();
-  renameSync(at('ledger'), join(root, 'ledger'));
+  rmSync(at('ledger'), { recursive: true });
   cpSync(join(other, 'ledger'), at('ledger'), { recursive: true });
   t.regex(await refused(t, dataDir), /ledger belongs to chain [0-9a-f]{64}, genesis\.json makes chain/);
-  rmSync(at('ledger'), { recursive: true });
-  renameSync(join(root, 'ledger'), at('ledger'));
+});
 
-  // Files that the start makes anew, and one that the daemon does not need.
+test('CF-8, CF-9: a ledger that is no database is refused; moved away, it is made again from the log', async (t) => {
+  const { dataDir, at } = copy(t);
+  const damaged = [
+    ['bodies', 'x'.repeat(100_000)],
+    ['index', 'x'],
+  ] as const;
+  for (const [part, content] of damaged) {
+    const good = readFileSync(at(`ledger/${part}/data.mdb`));
+    writeFileSync(at(`ledger/${part}/data.mdb`), content);
+    const line = await refused(t, dataDir, 65);
+    t.regex(line, new RegExp(`ledger is no usable database: ${part}: .*Move it away: the start makes it again`));
+    writeFileSync(at(`ledger/${part}/data.mdb`), good);
+  }
+  rmSync(at('ledger'), { recursive: true });
+  // Files that every start makes anew, and one that the daemon does not need.
   put(at('run/admin.token'), 'garbage', 0o644);
   put(at('run/endpoints.json'), 'garbage', 0o644);
   put(at('keys/dev-client.json'), '{"issuer":');
-  const mended = await start(t, dataDir);
-  t.regex(mended.adminToken, /^[0-9a-f]{64}$/);
+  const node = await start(t, dataDir);
+  t.regex(node.adminToken, /^[0-9a-f]{64}$/);
   t.is(statSync(at('run/admin.token')).mode & 0o777, 0o600);
-  t.is((await post(mended.endpoints.api, sign(key, {}))).status, 200);
+  t.is((await http(`${node.endpoints.api}/v1/submissions/${digest}`)).body.state, 'final', 'the ledger is whole');
+  t.is((await post(node.endpoints.api, sign(key, {}))).status, 200);
   const submit = await quorate(['submit', '--data-dir', dataDir, '--data', '{"text":"x"}']);
   t.is(submit.code, 65);
   t.regex(submit.stderr, /dev-client\.json: not JSON/);
-  t.is((await mended.stop()).code, 0);
-  mkdirSync(join(root, 'kinds'));
-  t.regex(await refused(t, dataDir, '--kinds-dir', join(root, 'kinds')), /dev-client\.json: found .*; allowed: /);
+  t.is((await node.stop()).code, 0);
+  mkdirSync(at('kinds'));
+  t.regex(await refused(t, dataDir, 78, ['--kinds-dir', at('kinds')]), /dev-client\.json: found .*; allowed: /);
 });

@@ -83,7 +83,9 @@ test('CF-1: a start on defaults makes a node in ./data, private, that says where
   t.like(endpoints, { peer: null, nodeId: `node_${endpoints.publicKey.slice(0, 16)}` });
   t.is(readFileSync(join(data, 'node.pub'), 'utf8').trim(), endpoints.publicKey);
   t.is(node.pid, node.process.pid ?? 0);
-  const events = node.logs().map(({ event }) => event);
+  const eventsOf = () => node.logs().map(({ event }) => event);
+  await until('the line that says ready', () => eventsOf().includes('node.ready'));
+  const events = eventsOf();
   for (const event of ['node.starting', 'key.generated', 'genesis.created', 'node.ready'])
     t.true(events.includes(event), event);
   t.is(node.logs().find(({ event }) => event === 'key.generated')?.level, 'warn', 'ID-2: a made key is a warning');

@@ -21,8 +21,9 @@ import {
   until,
 } from './support.js';
 
+/** Without those of single requests. */
 function eventsOf(node: LocalNode): unknown[] {
-  return node.logs().flatMap(({ event }) => (event === undefined ? [] : [event]));
+  return node.logs().flatMap(({ event }) => (event === undefined || event === 'http.answered' ? [] : [event]));
 }
 
 function exitsOf(node: LocalNode): unknown[] {
