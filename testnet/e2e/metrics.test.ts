@@ -2,11 +2,10 @@
 // killed. docs/METRICS.md is compared with a running node in both directions.
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { JsonObject } from '../../protocol/json.js';
 import { Client, HmacClient, pcsOfShard, register } from './clients.js';
-import { type Metrics, Subject } from './subject.js';
+import { eventually, type Metrics, Subject } from './subject.js';
 
 const page = readFileSync(new URL('../../../docs/METRICS.md', import.meta.url), 'utf8');
 const g1 = JSON.parse(
@@ -177,11 +176,16 @@ test.serial('OB-1: every gauge moves, under load and while an actor is away', as
   });
   await look();
   await subject.admin('/actors/gossip/kill');
-  // The test's own time limit ends this when a gauge never moves.
-  do await look();
-  while (still().length > 0);
-  done = true;
-  await Promise.all(load);
+  try {
+    await eventually('every gauge to move', async () => {
+      await look();
+      return still().length === 0 ? true : null;
+    });
+  } finally {
+    done = true;
+    await Promise.all(load);
+  }
+  t.deepEqual(still(), []);
   await subject.ready();
   const metrics = await subject.metrics();
   for (const name of CONSTANT) t.true(metrics.total(name) > 0, name);
@@ -233,11 +237,11 @@ async function drive(): Promise<void> {
 }
 
 /** A scrape that every actor answered: on a busy machine one may miss its tenth of a second. */
-async function fresh(): Promise<Metrics> {
-  for (;;) {
+function fresh(): Promise<Metrics> {
+  return eventually('a scrape without a stale actor', async () => {
     const metrics = await subject.metrics();
-    if (metrics.total('quorate_actor_scrape_stale') === 0) return metrics;
-  }
+    return metrics.total('quorate_actor_scrape_stale') === 0 ? metrics : null;
+  });
 }
 
 /** Takes the ledger away from an actor that reads it at its start, until its breaker opens; then all is put right again. */
@@ -247,7 +251,9 @@ async function failToStart(actor: string): Promise<void> {
   try {
     await subject.admin(`/actors/${actor}/kill`);
     // 6: the breaker is open.
-    while ((await subject.metrics()).total('quorate_actor_state', `actor="${actor}"`) !== 6) await sleep(10);
+    await eventually('an open breaker', async () => {
+      return (await subject.metrics()).total('quorate_actor_state', `actor="${actor}"`) === 6 ? true : null;
+    });
   } finally {
     // What failed starts have left there.
     rmSync(ledger, { recursive: true, force: true });

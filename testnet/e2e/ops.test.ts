@@ -11,7 +11,7 @@ import test, { type ExecutionContext } from 'ava';
 import { isProblem, isProblemBody } from './assertions.js';
 import type { Signed } from './clients.js';
 import { exchange } from './http.js';
-import { Subject } from './subject.js';
+import { eventually, Subject } from './subject.js';
 
 const MAIN = fileURLToPath(new URL('../../../runtime/main.js', import.meta.url));
 
@@ -116,9 +116,10 @@ test.serial('OB-2: without consensus a submission is durable, and final when con
 
 /** Answered 503 or 202, it ends final once and without its client, who then finds the recorded answer. */
 async function finalByItself(t: ExecutionContext, signed: Signed): Promise<void> {
-  let found = await subject.api.get(`/v1/submissions/${signed.digest}`);
-  for (; found.body.state !== 'final'; await sleep(10))
-    found = await subject.api.get(`/v1/submissions/${signed.digest}`);
+  const found = await eventually('finality without the client', async () => {
+    const answer = await subject.api.get(`/v1/submissions/${signed.digest}`);
+    return answer.body.state === 'final' ? answer : null;
+  });
   const again = await subject.submit(signed);
   t.is(again.status, 200);
   t.is(again.headers['idempotent-replayed'], 'true');

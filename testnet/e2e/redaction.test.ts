@@ -3,11 +3,10 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import type { JsonObject } from '../../protocol/json.js';
 import { Client, HmacClient, pcsOfShard, register } from './clients.js';
-import { Subject } from './subject.js';
+import { eventually, Subject } from './subject.js';
 
 const g1 = JSON.parse(
   readFileSync(new URL('../../../protocol/kinds/golden/g1.json', import.meta.url), 'utf8'),
@@ -128,7 +127,7 @@ test('OB-5, ID-8: no secret, signature or token is in the log or in an answer of
   const ledger = join(subject.node.dataDir, 'ledger');
   renameSync(ledger, `${ledger}.away`);
   await keep(subject.admin('/actors/ingress/kill'));
-  while (!subject.node.output.includes('start_failed')) await sleep(10);
+  await eventually('a failed start', () => (subject.node.output.includes('start_failed') ? true : null));
   // What failed starts have left there.
   rmSync(ledger, { recursive: true, force: true });
   renameSync(`${ledger}.away`, ledger);

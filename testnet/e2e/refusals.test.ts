@@ -4,12 +4,12 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import type { JsonObject } from '../../protocol/json.js';
 import { isProblem } from './assertions.js';
 import { Client, HmacClient, register, type Signed } from './clients.js';
 import { type Answer, exchange } from './http.js';
-import { Subject } from './subject.js';
+import { eventually, Subject } from './subject.js';
 
 const HOUR_MS = 3_600_000;
 const time = (ms: number) => new Date(ms).toISOString();
@@ -426,19 +426,15 @@ test('IN-12: a good X-Request-Id is kept, anything else becomes a UUIDv4', async
 test('IN-12: the request id stands in the log lines of the request', async (t) => {
   const id = `logged-${randomUUID()}`;
   isProblem(t, await subject.submit(new Client('nobody').sign(), { 'x-request-id': id }), 401, 'unknown-key');
-  const line = await logLine(t, id);
+  const line = await logLine(id);
   t.like(line, { event: 'http.answered', method: 'POST', route: '/v1/submissions', status: 401, actor: 'ingress' });
 });
 
 /** The node writes its lines beside the answer, not before it. */
-async function logLine(t: ExecutionContext, requestId: string): Promise<Record<string, unknown>> {
-  for (let waitedMs = 0; waitedMs < 10_000; waitedMs += 10) {
-    const found = subject.node.logs().find((line) => line.request_id === requestId);
-    if (found !== undefined) return found;
-    await sleep(10);
-  }
-  t.fail(`no log line has request_id ${requestId}`);
-  return {};
+function logLine(requestId: string): Promise<Record<string, unknown>> {
+  return eventually(`a log line of request ${requestId}`, () => {
+    return subject.node.logs().find((line) => line.request_id === requestId) ?? null;
+  });
 }
 
 test.after('IN-1: none of all these refusals is left waiting', async (t) => {

@@ -10,7 +10,7 @@ import type { JsonObject, JsonValue } from '../../protocol/json.js';
 import { isProblem, isProblemBody, Verifier } from './assertions.js';
 import { Client } from './clients.js';
 import type { Answer, Body } from './http.js';
-import { Subject } from './subject.js';
+import { eventually, Subject } from './subject.js';
 
 const MAIN = fileURLToPath(new URL('../../../runtime/main.js', import.meta.url));
 
@@ -381,13 +381,11 @@ function untilFinal(path: string): Promise<Answer> {
   return until(path, ({ status, body }) => status === 200 && body.state === 'final');
 }
 
-/** Asks until the answer is the one waited for; the test's own time limit ends it otherwise. */
-async function until(path: string, wanted: (answer: Answer) => boolean): Promise<Answer> {
-  for (;;) {
+function until(path: string, wanted: (answer: Answer) => boolean): Promise<Answer> {
+  return eventually(path, async () => {
     const answer = await subject.api.get(path);
-    if (wanted(answer)) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+    return wanted(answer) ? answer : null;
+  });
 }
 
 function pathOf(receipt: JsonObject): JsonValue[] {

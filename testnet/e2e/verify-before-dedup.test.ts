@@ -8,7 +8,7 @@ import type { JsonObject } from '../../protocol/json.js';
 import { isProblem } from './assertions.js';
 import { Client, HmacClient, pcsOfShard, register } from './clients.js';
 import type { Answer } from './http.js';
-import { Subject } from './subject.js';
+import { eventually, Subject } from './subject.js';
 
 const FLOOD = 10_000;
 /** Requests under way at once. */
@@ -83,11 +83,11 @@ test.after('IN-2: an id that forgers used is free for its owner', async (t) => {
 });
 
 /** The figures once the answered submissions are marked and stored as well: an answer does not wait for either. */
-async function settled() {
-  for (;;) {
+function settled() {
+  return eventually('marks and store to follow', async () => {
     const now = await figures();
-    if (now.storedEntries === now.finalEntries && now.writes === now.reads + now.finalEntries) return now;
-  }
+    return now.storedEntries === now.finalEntries && now.writes === now.reads + now.finalEntries ? now : null;
+  });
 }
 
 /** Everything that dedup, store and ledger have done and hold. */
