@@ -43,10 +43,11 @@ export function envelopeText(
   id: string,
   issuedAt: string,
   sign: (message: Uint8Array) => Uint8Array,
+  bodyBytes = BODY_BYTES,
 ): string {
   const unsigned = { alg: 'ed25519', id, issued_at: issuedAt, issuer, kind: 'note', payload: { text: '' } };
   const signatureBytes = ',"sig":""'.length + 88;
-  unsigned.payload.text = 'x'.repeat(Math.max(1, BODY_BYTES - JSON.stringify(unsigned).length - signatureBytes));
+  unsigned.payload.text = 'x'.repeat(Math.max(1, bodyBytes - JSON.stringify(unsigned).length - signatureBytes));
   const signature = sign(Buffer.from(`quorate/envelope/1\n${JSON.stringify(unsigned)}`));
   return JSON.stringify({ ...unsigned, sig: Buffer.from(signature).toString('base64') });
 }

@@ -6,7 +6,6 @@ import type { StoredBlock } from '../../protocol/ledger/block.js';
 import { encodeBlock } from '../../protocol/ledger/block-codec.js';
 import { certify, type MadeBlock, store, type Testkit } from '../../protocol/ledger/testkit.js';
 import { registryText } from '../../protocol/registry.js';
-import type { FinalMarks } from '../dedup/contract.js';
 import type { FinalizedBlock, RefusedBatch } from '../ingress/contract.js';
 import type { FinalizedForStore } from '../store/contract.js';
 
@@ -14,7 +13,6 @@ export interface FinalMessages {
   readonly stored: StoredBlock;
   readonly store: FinalizedForStore;
   readonly ingress: FinalizedBlock;
-  readonly dedup: FinalMarks;
 }
 
 /** `made` certified by itself, as every block of a lone validator is. */
@@ -34,7 +32,7 @@ export function finalMessagesOf(kit: Testkit, made: MadeBlock): FinalMessages {
       block: encodeBlock(stored),
       keys,
       digests,
-      bodies,
+      contents,
       head: JSON.stringify(made.changes.tip),
       registry,
     },
@@ -47,7 +45,6 @@ export function finalMessagesOf(kit: Testkit, made: MadeBlock): FinalMessages {
       certified: { header, chain: [], certificate: certify(kit, made) },
       registry,
     },
-    dedup: { height: header.height, keys, contents },
   };
 }
 

@@ -1,10 +1,10 @@
 // A client that goes on submitting while the node comes and goes: it keeps every promise that it was given, to hold the
 // node to it afterwards. Used by the crash drills. It must never forget an answer nor send a new body under an old id.
-import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientKey } from '../../bench/submissions.js';
 import { envelopeText } from '../../bench/submissions.js';
 import { type Ed25519, loadEd25519 } from '../../protocol/crypto/ed25519.js';
+import { sha256Hex } from '../../protocol/crypto/hash.js';
 import { prepareEnvelope } from '../../protocol/submission.js';
 import { type Answered, Connections, type Exchange } from './exchange.js';
 import { Random } from './random.js';
@@ -15,6 +15,8 @@ export interface DrillClientOptions {
   readonly seed: number;
   /** Begins every id; a client on the same data directory needs another one. */
   readonly prefix: string;
+  /** Length of a body; default 480. Long ones fill the log with few submissions. */
+  readonly bodyBytes?: number;
 }
 
 /** What was promised for one submission. */
@@ -78,6 +80,8 @@ export class DrillClient {
   readonly #recent: Work[] = [];
   /** Sent, or to be sent again. */
   readonly #open = new Set<Work>();
+  /** To be sent once more at the end. */
+  readonly #again: Work[] = [];
   #node: Connections | null = null;
   #made = 0;
   #mode: 'run' | 'finish' | 'stop' = 'run';
@@ -104,9 +108,13 @@ export class DrillClient {
     this.#node = url === null ? null : new Connections(url, this.#options.connections);
   }
 
-  /** Begins nothing new, and resolves when every submission under way has its answer. Needs a living node. */
+  /**
+   * Begins nothing new, and resolves when every submission under way has its answer, and those that are remembered were
+   * answered once more. Needs a living node.
+   */
   async finish(): Promise<void> {
     this.#mode = 'finish';
+    this.#again.push(...this.#recent);
     const limit = new AbortController();
     const late = delay(FINISH_MS, true, { signal: limit.signal }).catch(() => false);
     const isLate = await Promise.race([Promise.all(this.#workers).then(() => false), late]);
@@ -129,8 +137,9 @@ export class DrillClient {
     let work: Work | null = null;
     while (this.#mode !== 'stop') {
       if (work === null) {
-        if (this.#mode === 'finish') return;
-        work = this.#next();
+        const next: Work | undefined = this.#mode === 'finish' ? this.#again.pop() : this.#next();
+        if (next === undefined) return;
+        work = next;
         this.#open.add(work);
       }
       const node = this.#node;
@@ -151,9 +160,9 @@ export class DrillClient {
     if (this.#recent.length > 0 && this.#random.between(1, REPLAY_EVERY) === 1) {
       return this.#recent[this.#random.between(0, this.#recent.length - 1)]!;
     }
-    const { key, prefix } = this.#options;
+    const { key, prefix, bodyBytes } = this.#options;
     const id = `${prefix}-${this.#made++}`;
-    const body = Buffer.from(envelopeText(key.issuer, id, new Date().toISOString(), this.#sign));
+    const body = Buffer.from(envelopeText(key.issuer, id, new Date().toISOString(), this.#sign, bodyBytes));
     return { id, digest: prepareEnvelope(body).digest.toString('hex'), body, unknown: false, replay: false };
   }
 
@@ -185,7 +194,7 @@ export class DrillClient {
 
   #acknowledged(work: Work, { text }: Answered): void {
     const promised = this.#promised(work);
-    const answer = sha256(text);
+    const answer = sha256Hex(text);
     if (promised.answer === null) {
       promised.answer = answer;
       this.figures.acknowledged += 1;
@@ -200,7 +209,7 @@ export class DrillClient {
   #promised({ id, digest, body }: Work): Promised {
     let promised = this.promises.get(id);
     if (promised === undefined) {
-      promised = { id, digest, bodyHash: sha256(body), answer: null };
+      promised = { id, digest, bodyHash: sha256Hex(body), answer: null };
       this.promises.set(id, promised);
     }
     return promised;
@@ -210,8 +219,4 @@ export class DrillClient {
     if (this.#recent.length < REMEMBERED_BODIES) this.#recent.push(work);
     else this.#recent[this.#random.between(0, REMEMBERED_BODIES - 1)] = work;
   }
-}
-
-export function sha256(data: string | Uint8Array): string {
-  return createHash('sha256').update(data).digest('hex');
 }

@@ -2,15 +2,15 @@
 // next start must find everything that was acknowledged. Called by main.ts and by a test with small counts.
 // strace counts `when=k` for each thread on its own: whichever thread comes to its k-th sync first meets the fault.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EXIT, SELF_KILLED } from '../../runtime/exit-codes.js';
-import { type Exit, LocalNode } from '../local/node.js';
+import type { Exit, LocalNode } from '../local/node.js';
 import { type ClientFigures, DrillClient } from './client.js';
 import { type AnswersReport, checkAnswers, checkLedger, type LedgerReport } from './ledger-check.js';
-import { drillKey, up } from './sigkill.js';
+import { drillNode, firstStart, inDirectory, lastWords, up } from './subject.js';
 
 export type Syscall = 'fsync' | 'fdatasync';
 
@@ -47,25 +47,15 @@ export function hasStrace(): boolean {
   return spawnSync('strace', ['--version']).status === 0;
 }
 
-export async function fsyncFaultsDrill(options: FsyncFaultsOptions): Promise<FsyncFaultsReport> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'quorate-fsync-'));
-  const faults: string[] = [];
-  let isKept = true;
-  try {
-    const report = await run(dataDir, options, faults);
-    isKept = report.faults.length > 0;
-    return report;
-  } finally {
-    if (isKept) options.log(`the data directory is kept: ${dataDir}`);
-    else rmSync(dataDir, { recursive: true, force: true });
-  }
+export function fsyncFaultsDrill(options: FsyncFaultsOptions): Promise<FsyncFaultsReport> {
+  return inDirectory('fsync', options.log, (dataDir) => run(dataDir, options));
 }
 
-async function run(dataDir: string, options: FsyncFaultsOptions, faults: string[]): Promise<FsyncFaultsReport> {
+async function run(dataDir: string, options: FsyncFaultsOptions): Promise<FsyncFaultsReport> {
   const { connections, seed, log } = options;
-  const first = await LocalNode.start({ dataDir });
-  await first.kill();
-  const client = await DrillClient.create({ key: drillKey(dataDir), connections, seed, prefix: `f${seed}` });
+  const faults: string[] = [];
+  const key = await firstStart(dataDir);
+  const client = await DrillClient.create({ key, connections, seed, prefix: `f${seed}` });
   client.start();
   const missed: Fault[] = [];
   for (const fault of options.faults) {
@@ -74,12 +64,12 @@ async function run(dataDir: string, options: FsyncFaultsOptions, faults: string[
     else faults.push(...found.map((text) => `${nameOf(fault)}: ${text}`));
     log(`${nameOf(fault)}: ${found === 'missed' ? 'never came' : found.length === 0 ? 'ok' : found.join('\n')}`);
   }
-  const last = new LocalNode({ dataDir });
+  const last = drillNode(dataDir);
   await up(last, client);
   await client.finish();
   const answers = await checkAnswers(last.endpoints.api, client.promises, ANSWERS_ASKED);
   const { code } = await last.stop();
-  if (code !== 0) faults.push(`the last process ended with ${code}:\n${last.output.slice(-4_000)}`);
+  if (code !== 0) faults.push(`the last process ended with ${code}:\n${lastWords(last)}`);
   const ledger = await checkLedger(dataDir, client.promises);
   return {
     done: options.faults.length - missed.length,
@@ -93,7 +83,7 @@ async function run(dataDir: string, options: FsyncFaultsOptions, faults: string[
 
 /** The node under load meets the fault; the start after it must be clean. */
 async function faultUnderLoad(dataDir: string, fault: Fault, client: DrillClient): Promise<string[] | 'missed'> {
-  const node = new LocalNode({ dataDir, wrapper: strace(fault) });
+  const node = drillNode(dataDir, strace(fault));
   node.ready().then(
     ({ api }) => client.pointAt(api),
     () => undefined,
@@ -102,7 +92,7 @@ async function faultUnderLoad(dataDir: string, fault: Fault, client: DrillClient
   client.pointAt(null);
   if (exit === 'missed') return 'missed';
   const wrong = wrongEnd(fault, exit, dataDir);
-  if (wrong !== null) return [`${wrong}\n${node.output.slice(-4_000)}`];
+  if (wrong !== null) return [`${wrong}\n${lastWords(node)}`];
   return cleanStart(dataDir, client);
 }
 
@@ -110,7 +100,7 @@ async function faultUnderLoad(dataDir: string, fault: Fault, client: DrillClient
 async function faultFirstStart(fault: Fault): Promise<string[] | 'missed'> {
   const dataDir = mkdtempSync(join(tmpdir(), 'quorate-fsync-first-'));
   try {
-    const node = new LocalNode({ dataDir, wrapper: strace(fault) });
+    const node = drillNode(dataDir, strace(fault));
     const exit = await Promise.race([
       node.exited,
       node.ready().then(
@@ -122,15 +112,15 @@ async function faultFirstStart(fault: Fault): Promise<string[] | 'missed'> {
       await node.kill();
       return 'missed';
     }
-    const wrong = fault.kind === 'kill' ? wrongEnd(fault, exit, dataDir) : null;
-    return wrong === null ? await cleanStart(dataDir, null) : [`${wrong}\n${node.output.slice(-4_000)}`];
+    const wrong = wrongEnd(fault, exit, dataDir);
+    return wrong === null ? await cleanStart(dataDir, null) : [`${wrong}\n${lastWords(node)}`];
   } finally {
     rmSync(dataDir, { recursive: true, force: true });
   }
 }
 
 async function cleanStart(dataDir: string, client: DrillClient | null): Promise<string[]> {
-  const node = new LocalNode({ dataDir });
+  const node = drillNode(dataDir);
   try {
     const { api, ops } = await node.ready();
     client?.pointAt(api);
@@ -141,7 +131,7 @@ async function cleanStart(dataDir: string, client: DrillClient | null): Promise<
     await delay(client === null ? 0 : 150);
     client?.pointAt(null);
     const { code } = await node.stop();
-    return code === 0 ? [] : [`the start after it ended with ${code}:\n${node.output.slice(-4_000)}`];
+    return code === 0 ? [] : [`the start after it ended with ${code}:\n${lastWords(node)}`];
   } catch (error) {
     await node.dispose();
     return [`the node does not start after it: ${String(error).slice(-4_000)}`];
@@ -162,7 +152,9 @@ function wrongEnd(fault: Fault, { code, signal }: Exit, dataDir: string): string
   if (fault.kind === 'kill') return isKilled ? null : `ended with ${code ?? signal}, not by the kill`;
   if (code === EXIT.io.code) return null;
   if (!isKilled) return `ended with ${code ?? signal}, not ${EXIT.io.code}`;
-  const last = JSON.parse(readFileSync(join(dataDir, 'run', 'last-exit.json'), 'utf8')) as { code: number };
+  const path = join(dataDir, 'run', 'last-exit.json');
+  if (!existsSync(path)) return 'was killed, and left no last-exit.json';
+  const last = JSON.parse(readFileSync(path, 'utf8')) as { code: number };
   return last.code === EXIT.io.code ? null : `killed itself, and last-exit.json says ${last.code}`;
 }
 

@@ -6,13 +6,14 @@ import { Answers } from '../../actors/ingress/answers.js';
 import { auditLedger, type LedgerAudit } from '../../actors/ledger/audit.js';
 import { LedgerReader } from '../../actors/ledger/reader.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
+import { sha256Hex } from '../../protocol/crypto/hash.js';
 import { type Genesis, parseGenesis } from '../../protocol/genesis.js';
 import { type JsonValue, parseStrict } from '../../protocol/json.js';
 import { indexKey } from '../../protocol/ledger/apply.js';
 import { BlockReceipts, type StoredBlock } from '../../protocol/ledger/block.js';
 import { verifyWith } from '../../protocol/receipt-verify.js';
 import { firstEpoch, parseValidatorSet, type ValidatorSet } from '../../protocol/validators.js';
-import { type Promised, sha256 } from './client.js';
+import type { Promised } from './client.js';
 import { Connections } from './exchange.js';
 
 export interface LedgerReport {
@@ -45,7 +46,7 @@ export async function checkLedger(dataDir: string, promises: ReadonlyMap<string,
       if (promised === undefined) continue;
       if (promised.digest !== digest || promised.bodyHash !== body) faults.push(`${id}: the ledger has another body`);
       if (promised.answer === null) continue;
-      if (promised.answer === sha256(answers.final(outcome, receipts.text(index)).body)) kept += 1;
+      if (promised.answer === sha256Hex(answers.final(outcome, receipts.text(index)).body)) kept += 1;
       else faults.push(`${id}: its receipt is not the one that was acknowledged`);
     }
   };
@@ -100,7 +101,7 @@ export async function checkAnswers(
       const { id, digest, answer } = acknowledged[at]!;
       const { status, text } = await node.get(`/v1/submissions/${digest}`);
       asked += 1;
-      if (status !== 200 || sha256(text) !== answer) {
+      if (status !== 200 || sha256Hex(text) !== answer) {
         faults.push(`${id}: GET answers ${status} ${text.slice(0, 200)}`);
         continue;
       }

@@ -1,0 +1,26 @@
+// The drill of failing syncs with a count that fits into every test run; `npm run drill -- fsync-faults` has the full one.
+import test from 'ava';
+import { type Fault, fsyncFaultsDrill, hasStrace } from './fsync-faults.js';
+
+const withStrace = hasStrace() ? test : test.skip;
+
+withStrace(
+  'ST-1: EIO at a sync ends the process with 74, a kill in one loses nothing, the next start is clean',
+  async (t) => {
+    t.timeout(240_000);
+    const under = { syscall: 'fdatasync', fresh: false } as const;
+    const faults: Fault[] = [
+      { ...under, kind: 'eio', k: 1 },
+      { ...under, kind: 'eio', k: 7 },
+      { ...under, kind: 'kill', k: 1 },
+      { ...under, kind: 'kill', k: 2 },
+      { ...under, kind: 'kill', k: 5 },
+      { syscall: 'fsync', fresh: true, kind: 'kill', k: 6 },
+    ];
+    const report = await fsyncFaultsDrill({ faults, connections: 64, seed: 7, log: (line) => t.log(line) });
+    t.deepEqual(report.faults, []);
+    t.deepEqual([report.done, report.missed], [faults.length, []]);
+    t.true(report.client.acknowledged > 0);
+    t.is(report.ledger.kept, report.client.acknowledged);
+  },
+);

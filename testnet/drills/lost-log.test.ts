@@ -1,0 +1,264 @@
+// Logs that lost something, under a node that had work: what still holds, what is refused, and the way back.
+import { randomBytes } from 'node:crypto';
+import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { openLog } from '../../actors/wal-writer/log.js';
+import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
+import { type JsonObject, type JsonValue, parseStrict } from '../../protocol/json.js';
+import { verifyReceipt } from '../../protocol/receipt-verify.js';
+import { encodeInbox, InboxRoute, RecordType } from '../../protocol/wal-record.js';
+import { command, temporaryDirectory } from '../lifecycle/support.js';
+import type { LocalNode } from '../local/node.js';
+import { DrillClient, type Promised } from './client.js';
+import { Connections } from './exchange.js';
+import { checkAnswers, checkLedger, readGenesis } from './ledger-check.js';
+import { Random } from './random.js';
+import { drillNode, firstStart, up } from './subject.js';
+
+const ASKED = 50;
+
+/** A client that works on the directory; ids differ by prefix. */
+async function newClient(t: ExecutionContext, dataDir: string, prefix: string): Promise<DrillClient> {
+  const key = JSON.parse(readFileSync(join(dataDir, 'keys', 'dev-client.json'), 'utf8'));
+  const client = await DrillClient.create({ key, connections: 16, seed: 1, prefix, bodyBytes: 12_000 });
+  t.teardown(() => client.abandon());
+  return client;
+}
+
+async function start(t: ExecutionContext, dataDir: string): Promise<LocalNode> {
+  const node = drillNode(dataDir);
+  t.teardown(() => node.dispose());
+  await node.ready();
+  return node;
+}
+
+function segments(dataDir: string): string[] {
+  const names = readdirSync(join(dataDir, 'wal')).filter((name) => name.endsWith('.seg'));
+  return names.sort().map((name) => join(dataDir, 'wal', name));
+}
+
+/** Submits until the log has this many segments, then stops the node in order. */
+async function work(t: ExecutionContext, dataDir: string, client: DrillClient, segmentCount: number): Promise<void> {
+  const node = await start(t, dataDir);
+  await up(node, client);
+  client.start();
+  while (segments(dataDir).length < segmentCount) await new Promise((resolve) => setTimeout(resolve, 5));
+  await client.finish();
+  t.is((await node.stop()).code, 0);
+  t.deepEqual(client.faults, []);
+}
+
+async function prepared(t: ExecutionContext): Promise<{ dataDir: string; client: DrillClient }> {
+  const dataDir = join(temporaryDirectory(t), 'data');
+  await firstStart(dataDir);
+  const client = await newClient(t, dataDir, 'before');
+  await work(t, dataDir, client, 3);
+  return { dataDir, client };
+}
+
+/** Nothing is admitted, everything final is served, and readiness says which command helps. */
+async function isQuarantined(t: ExecutionContext, dataDir: string, promises: Map<string, Promised>, why: RegExp) {
+  const node = await start(t, dataDir);
+  const { api, ops } = node.endpoints;
+  const ready = await fetch(`${ops}/readyz`);
+  t.is(ready.status, 503);
+  const text = await ready.text();
+  t.regex(text, why);
+  t.regex(text, /quarantined: .*run \\"quorate wal verify\\", then \\"quorate wal repair\\"/);
+  const connections = new Connections(api, 1);
+  const refused = await connections.post('/v1/submissions', Buffer.from('{}'));
+  connections.close();
+  t.is(refused.status, 503);
+  t.regex(refused.text, /urn:problem-type:quorate:quarantined/);
+  t.deepEqual((await checkAnswers(api, promises, ASKED)).faults, [], 'what is final is served');
+  t.is((await node.stop()).code, 0);
+}
+
+/** `wal verify` says 65, `wal repair` alone changes nothing, `--accept-loss` mends; the last height that stays. */
+async function repair(t: ExecutionContext, dataDir: string, epoch: number): Promise<number> {
+  t.is((await command(['wal', 'verify', '--data-dir', dataDir])).code, 65);
+  t.is((await command(['wal', 'repair', '--data-dir', dataDir])).code, 65);
+  const repaired = await command(['wal', 'repair', '--accept-loss', '--data-dir', dataDir, '--json']);
+  t.is(repaired.code, 0, repaired.stderr);
+  t.is((await command(['wal', 'verify', '--data-dir', dataDir])).code, 0);
+  const { newEpoch } = parseStrict(Buffer.from(repaired.stdout)) as { newEpoch: JsonObject };
+  t.is(newEpoch.epoch, epoch);
+  return newEpoch.lastTrustedHeight as number;
+}
+
+/** The node works in its new epoch, also after one more death; the whole ledger and all promises hold. */
+async function goesOn(
+  t: ExecutionContext,
+  dataDir: string,
+  epoch: number,
+  earlier: Map<string, Promised>,
+): Promise<void> {
+  const client = await newClient(t, dataDir, `epoch-${epoch}`);
+  const node = await start(t, dataDir);
+  t.is((await fetch(`${node.endpoints.ops}/readyz`)).status, 200);
+  await up(node, client);
+  client.start();
+  while (client.figures.acknowledged < 50) await new Promise((resolve) => setTimeout(resolve, 5));
+  await node.kill();
+  client.pointAt(null);
+  const again = await start(t, dataDir);
+  await up(again, client);
+  await client.finish();
+  const promises = new Map([...earlier, ...client.promises]);
+  t.deepEqual((await checkAnswers(again.endpoints.api, promises, ASKED)).faults, []);
+  const set = (await (await fetch(`${again.endpoints.api}/v1/validators`)).json()) as { epoch: number };
+  t.is(set.epoch, epoch);
+  t.is((await again.stop()).code, 0);
+  t.deepEqual((await checkLedger(dataDir, promises)).faults, []);
+}
+
+test.serial(
+  'ST-1: a damaged middle costs nothing that the ledger proves: repaired, every receipt still holds in a new epoch',
+  async (t) => {
+    t.timeout(120_000);
+    const { dataDir, client } = await prepared(t);
+    const before = await checkLedger(dataDir, client.promises);
+    const middle = segments(dataDir)[1]!;
+    const bytes = readFileSync(middle);
+    bytes[600_000]! ^= 1;
+    writeFileSync(middle, bytes);
+    await isQuarantined(t, dataDir, client.promises, /0000000000000002\.seg at byte \d+/);
+    t.is(await repair(t, dataDir, 1), before.height);
+    await goesOn(t, dataDir, 1, client.promises);
+
+    // The same again, on a log that begins with a lost part and an epoch.
+    rmSync(join(dataDir, 'wal'), { recursive: true });
+    const after = await checkLedger(dataDir, client.promises);
+    await isQuarantined(t, dataDir, client.promises, /holds no log for this validator key/);
+    t.is(await repair(t, dataDir, 2), after.height);
+    await goesOn(t, dataDir, 2, client.promises);
+  },
+);
+
+test.serial(
+  'DECISIONS 27: with the ledger gone too, what the rest of the log proves stays, and receipts above it are void',
+  async (t) => {
+    t.timeout(120_000);
+    const { dataDir, client } = await prepared(t);
+    const node = await start(t, dataDir);
+    const connections = new Connections(node.endpoints.api, 2);
+    const last = [...client.promises.values()].at(-1)!;
+    const receiptText = (await connections.get(`/v1/submissions/${last.digest}`)).text;
+    const { receipt } = parseStrict(Buffer.from(receiptText)) as { receipt: JsonObject };
+    connections.close();
+    t.is((await node.stop()).code, 0);
+
+    const middle = segments(dataDir)[1]!;
+    const bytes = readFileSync(middle);
+    bytes[600_000]! ^= 1;
+    writeFileSync(middle, bytes);
+    rmSync(join(dataDir, 'ledger'), { recursive: true });
+    const trusted = await repair(t, dataDir, 1);
+    t.true(trusted > 0 && trusted < Number(receipt.height), `${trusted} of ${receipt.height}`);
+
+    const mended = await start(t, dataDir);
+    const again = new Connections(mended.endpoints.api, 2);
+    const validators = parseStrict(Buffer.from((await again.get('/v1/validators')).text));
+    const verdict = verifyReceipt(receipt as JsonValue, validators, await loadEd25519());
+    t.false(verdict.valid);
+    t.regex(JSON.stringify(verdict.checks), /of epoch 0 is void: epoch 1 begins at height/);
+    t.is((await again.get(`/v1/submissions/${last.digest}`)).status, 404, 'it may be submitted again under its id');
+    again.close();
+    t.is((await mended.stop()).code, 0);
+    t.is((await checkLedger(dataDir, new Map())).height >= trusted, true);
+    await goesOn(t, dataDir, 1, new Map());
+  },
+);
+
+test.serial(
+  'DECISIONS 15: a log that was put back from an older copy is noticed: the ledger knows more than it does',
+  async (t) => {
+    t.timeout(120_000);
+    const dataDir = join(temporaryDirectory(t), 'data');
+    await firstStart(dataDir);
+    const first = await newClient(t, dataDir, 'first');
+    await work(t, dataDir, first, 2);
+    cpSync(join(dataDir, 'wal'), join(dataDir, '..', 'old'), { recursive: true });
+    const second = await newClient(t, dataDir, 'second');
+    await work(t, dataDir, second, 3);
+    rmSync(join(dataDir, 'wal'), { recursive: true });
+    cpSync(join(dataDir, '..', 'old'), join(dataDir, 'wal'), { recursive: true });
+    const promises = new Map([...first.promises, ...second.promises]);
+    const { height } = await checkLedger(dataDir, promises);
+    await isQuarantined(t, dataDir, promises, /the ledger is at height \d+, and the log proves no more than \d+/);
+    t.is(await repair(t, dataDir, 1), height);
+    await goesOn(t, dataDir, 1, promises);
+  },
+);
+
+test.serial(
+  'ST-1: an end that a crash tore is set aside by the next start, and nothing acknowledged is lost',
+  async (t) => {
+    t.timeout(120_000);
+    const dataDir = join(temporaryDirectory(t), 'data');
+    await firstStart(dataDir);
+    const client = await newClient(t, dataDir, 'torn');
+    client.start();
+    const random = new Random(4);
+    const garbage = (size: number): Buffer => Buffer.from(Array.from({ length: size }, () => random.between(1, 255)));
+    const tears: [string, (path: string, image: Buffer, end: number) => void][] = [
+      ['the zeros behind the last batch are gone', (path, image, end) => writeFileSync(path, image.subarray(0, end))],
+      ['the file ends inside a batch', (path) => cutLastBatch(dataDir, path)],
+      ['a header and nothing after it', (path, image, end) => write(path, image, end, image.subarray(512, 552))],
+      [
+        'garbage with sectors that were never written',
+        (path, image, end) => write(path, image, end, garbage(700), 2_048, garbage(700)),
+      ],
+    ];
+    for (const [what, tear] of tears) {
+      const node = await start(t, dataDir);
+      await up(node, client);
+      const goal = client.figures.acknowledged + 40;
+      while (client.figures.acknowledged < goal) await new Promise((resolve) => setTimeout(resolve, 5));
+      await node.kill();
+      client.pointAt(null);
+      const path = segments(dataDir).at(-1)!;
+      const image = readFileSync(path);
+      // Batches begin at multiples of eight, and end in a byte that is not zero.
+      tear(path, image, 8 * Math.ceil((image.findLastIndex((byte) => byte !== 0) + 1) / 8));
+      t.is((await command(['wal', 'verify', '--data-dir', dataDir])).code, 0, what);
+    }
+    const node = await start(t, dataDir);
+    t.is((await fetch(`${node.endpoints.ops}/readyz`)).status, 200);
+    const aside = readdirSync(join(dataDir, 'wal')).filter((name) => name.endsWith('.torn'));
+    t.true(aside.length >= 3, 'kept for whoever asks');
+    await up(node, client);
+    await client.finish();
+    t.deepEqual(client.faults, []);
+    t.is((await node.stop()).code, 0);
+    t.deepEqual((await checkLedger(dataDir, client.promises)).faults, []);
+  },
+);
+
+/** Writes parts over the zeros from `at` on; a number skips as many. */
+function write(path: string, image: Buffer, at: number, ...parts: (Buffer | number)[]): void {
+  for (const part of parts) {
+    if (typeof part !== 'number') part.copy(image, at);
+    at += typeof part === 'number' ? part : part.length;
+  }
+  writeFileSync(path, image);
+}
+
+/** As if the power had gone while this batch was written: it was never acknowledged. */
+function cutLastBatch(dataDir: string, path: string): void {
+  const { chainId, validators } = readGenesis(dataDir);
+  const { log } = openLog({
+    directory: join(dataDir, 'wal'),
+    identity: { chainId, publicKey: validators[0]!.publicKey },
+    segmentBytes: 2 ** 20,
+    native: (section) => section(),
+    random: randomBytes,
+  });
+  const { usedBytes } = log.stats();
+  const body = encodeInbox({ receivedAtMs: 0, route: InboxRoute.envelope, requestId: 'cut', body: randomBytes(4_000) });
+  log.append([{ type: RecordType.inbox, data: body }]);
+  const before = (log.stats().segments - 1) * 2 ** 20;
+  truncateSync(path, usedBytes - before + 1_000);
+  void log.close();
+}

@@ -1,0 +1,52 @@
+// The node that the drills torment: small log segments, so that a short run crosses many. Called by every drill.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ClientKey } from '../../bench/submissions.js';
+import { LocalNode } from '../local/node.js';
+import type { DrillClient } from './client.js';
+
+const ENV = { QUORATE_WAL_SEGMENT_BYTES: String(2 ** 20) };
+
+export function drillNode(dataDir: string, wrapper: readonly string[] = []): LocalNode {
+  return new LocalNode({ dataDir, wrapper, env: ENV });
+}
+
+/** Makes key, genesis and client in an empty directory, by a node that is killed as soon as it is ready. */
+export async function firstStart(dataDir: string): Promise<ClientKey> {
+  const node = drillNode(dataDir);
+  await node.ready();
+  await node.kill();
+  return JSON.parse(readFileSync(join(dataDir, 'keys', 'dev-client.json'), 'utf8')) as ClientKey;
+}
+
+/** Waits until the node is ready and sends the client there. Milliseconds from now. */
+export async function up(node: LocalNode, client: DrillClient): Promise<number> {
+  const startMs = performance.now();
+  const { api } = await node.ready();
+  client.pointAt(api);
+  return Math.round(performance.now() - startMs);
+}
+
+/** Runs a drill on a directory of its own, which is kept when there is something to look at. */
+export async function inDirectory<T extends { readonly faults: readonly string[] }>(
+  name: string,
+  log: (line: string) => void,
+  drill: (dataDir: string) => Promise<T>,
+): Promise<T> {
+  const dataDir = mkdtempSync(join(tmpdir(), `quorate-${name}-`));
+  let isKept = true;
+  try {
+    const report = await drill(dataDir);
+    isKept = report.faults.length > 0;
+    return report;
+  } finally {
+    if (isKept) log(`the data directory is kept: ${dataDir}`);
+    else rmSync(dataDir, { recursive: true, force: true });
+  }
+}
+
+/** How a node ended that should have gone on, with the end of what it said. */
+export function lastWords(node: LocalNode): string {
+  return node.output.slice(-4_000);
+}
