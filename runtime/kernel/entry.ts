@@ -9,6 +9,7 @@ import { exposeControl } from './control.js';
 import type { ThreadBoot } from './host-thread.js';
 import { definitionOf, Runner } from './runner.js';
 import { registerThreadMetrics } from './thread-metrics.js';
+import { loadGated } from './vitals.js';
 import type { ActorLogOptions, Boot, LogFactory, NoticeToActor, ThreadLog } from './wire.js';
 
 process.setSourceMapsEnabled(true);
@@ -18,7 +19,9 @@ const supervisor = parentPort;
 if (supervisor === null) throw new Error('entry.ts runs in a worker thread only');
 
 const threadLog = await openLog(boot);
-const definition = definitionOf(await import(boot.module), boot.module);
+const loaded: unknown = await loadGated(boot.vitals, () => import(boot.module));
+if (loaded === null) process.exit(0);
+const definition = definitionOf(loaded, boot.module);
 const registry = new Registry();
 registerThreadMetrics(registry, boot.id);
 const runner = new Runner({

@@ -1,5 +1,5 @@
 // One life of one actor, seen from the supervisor: spawned, ready, fenced, ended, exited. Called by the supervisor
-// alone. It must never be reused, and never terminates a thread whose gate is busy.
+// alone. It must never be reused, and never terminates a thread whose gate is busy with a write.
 import type { ActorSpec, Clock } from './contract.js';
 import type { ControlName, ControlReply, ControlSurface } from './control.js';
 import type { Host, HostError, Hosted } from './host.js';
@@ -11,6 +11,8 @@ import { ActorError, describe } from './wire-error.js';
 export const GATE_LIMIT_MS = 2_000;
 /** A thread whose loop turns lets go in a few milliseconds; one that hangs is terminated after this. */
 export const ABANDON_LIMIT_MS = 250;
+/** A module that takes longer to load is not waited for: it may never end. */
+export const LOAD_LIMIT_MS = 5_000;
 /** A terminated thread must be gone after this, unless it declares a native section. */
 export const EXIT_LIMIT_MS = 10_000;
 /** The same inside a declared native section, such as an fdatasync on a stalled disk. */
@@ -153,11 +155,7 @@ export class Incarnation {
     this.#end ??= { reason, detail, stack };
     this.#fence();
     if (this.#exit !== null) return;
-    const { spec, clock } = this.#options;
-    if (spec.gated === true && !(await this.vitals.closeGate(clock, GATE_LIMIT_MS))) {
-      this.#options.onStuck(`"${spec.id}" is in a gated write that has not ended within ${GATE_LIMIT_MS} ms`);
-      return;
-    }
+    if (!(await this.#mayTerminate())) return;
     if (this.#exit !== null) return;
     if (this.#ready?.abandons === true) {
       this.post({ kind: 'abandon' });
@@ -166,6 +164,18 @@ export class Incarnation {
     }
     this.#hosted.terminate();
     await this.#gone();
+  }
+
+  /** Waits for what a termination must not meet: a gated write, and the loading of the module. */
+  async #mayTerminate(): Promise<boolean> {
+    const { spec, clock, onStuck } = this.#options;
+    const starts = this.#ready === null;
+    if (spec.gated !== true && !starts) return true;
+    const limitMs = starts ? LOAD_LIMIT_MS : GATE_LIMIT_MS;
+    const closed = await Promise.race([this.vitals.closeGate(clock, limitMs), this.exited.then(() => true)]);
+    if (closed || spec.gated !== true) return true;
+    onStuck(`"${spec.id}" is in a gated write that has not ended within ${limitMs} ms`);
+    return false;
   }
 
   /** For what `init` rejected with. When the thread ended by itself its exit is already on the way and says more. */

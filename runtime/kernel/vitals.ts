@@ -6,7 +6,7 @@ import { ActorError } from './wire-error.js';
 // One block per incarnation, never reused: a dead thread may still hold the old one.
 //   bytes  0- 3  beat: raised by the heartbeat timer and by each dispatched message; a watcher looks for change
 //   bytes  4- 7  native kind: 0, or 1 + index in NATIVE_KINDS
-//   bytes  8-11  gate: 0 open, 1 a gated section runs, 2 closed for good
+//   bytes  8-11  gate: 0 open, 1 a gated section runs or the module is being loaded, 2 closed for good
 //   bytes 16-23  native since: monotonic microseconds of the process, the same in every thread
 const BLOCK_BYTES = 24;
 const BEAT = 0;
@@ -69,6 +69,21 @@ export class ThreadVitals implements Vitals {
     } finally {
       Atomics.compareExchange(this.#cells, GATE, GATE_BUSY, GATE_OPEN);
     }
+  }
+}
+
+/**
+ * Loads a module behind the gate. A library in native code that is being loaded takes the whole process down when its
+ * thread is terminated meanwhile (lmdb: "Unknown failure" of napi). Null when the gate is closed already: nothing may be
+ * loaded any more. It opens again also when the module throws.
+ */
+export async function loadGated<T>(block: SharedArrayBuffer, load: () => Promise<T>): Promise<T | null> {
+  const cells = new Int32Array(block, 0, 4);
+  if (Atomics.compareExchange(cells, GATE, GATE_OPEN, GATE_BUSY) !== GATE_OPEN) return null;
+  try {
+    return await load();
+  } finally {
+    Atomics.compareExchange(cells, GATE, GATE_BUSY, GATE_OPEN);
   }
 }
 
