@@ -20,6 +20,8 @@ type Parked = 'verify' | 'admit' | 'propose' | 'recorded';
 const VERIFIED_BATCH_MAX = 256;
 /** Finality takes milliseconds; no word after this long means that the word got lost, as when a mailbox was full. */
 const OVERDUE_MS = 5_000;
+/** A restart of the wal-writer takes less: who comes meanwhile waits for it instead of coming back a second later. */
+const LOG_DOWN_MAX_MS = 1_000;
 
 export class Door {
   readonly #parts: DoorParts;
@@ -40,6 +42,7 @@ export class Door {
   /** Why nothing is admitted, or null. */
   #quarantine: string | null = null;
   #overdueLookAtMs = 0;
+  #logDownSinceMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: DoorParts) {
     this.#parts = parts;
@@ -54,6 +57,9 @@ export class Door {
       take: (batch) => this.#logged(batch),
     });
     parts.links['wal-writer'].onUp(() => void this.replay());
+    parts.links['wal-writer'].onDown(() => {
+      this.#logDownSinceMs = parts.clock.monotonic();
+    });
     parts.links.dedup.onUp(() => this.#resume('admit'));
     parts.links.consensus.onUp(() => this.#proposeAgain());
   }
@@ -68,11 +74,16 @@ export class Door {
     if (this.#quarantine !== null) return { slug: 'quarantined', detail: this.#quarantine };
     const inFlightMax = this.#parts.inFlightMax();
     if (this.#waiting.size >= inFlightMax || this.#inHand.size >= 4 * inFlightMax) return { slug: 'overloaded' };
-    if (!this.#parts.links['wal-writer'].up) return { slug: 'unavailable', detail: 'the log is restarting' };
+    if (!this.#mayReachLog()) return { slug: 'unavailable', detail: 'the log is not there' };
     submission.waiters.push(waiter);
     this.#waiting.set(waiter, submission);
     this.#inbox.add(submission);
     return null;
+  }
+
+  #mayReachLog(): boolean {
+    if (this.#parts.links['wal-writer'].up) return true;
+    return this.#parts.clock.monotonic() - this.#logDownSinceMs < LOG_DOWN_MAX_MS;
   }
 
   // --- stage 1: the log has it ---
@@ -457,7 +468,9 @@ export class Door {
   /** Takes nothing new; resolves when every waiting client has its answer. */
   async drain(): Promise<void> {
     this.#accepting = false;
-    while (this.#waiting.size > 0 || !this.#inbox.idle) await new Promise((resolve) => setTimeout(resolve, 5));
+    // What waits for a log that is down has nobody left to bring it: its clients are answered by their deadlines.
+    const isBusy = () => this.#waiting.size > 0 || (this.#parts.links['wal-writer'].up && !this.#inbox.idle);
+    while (isBusy()) await new Promise((resolve) => setTimeout(resolve, 5));
     this.#settlements.flush();
   }
 

@@ -1,5 +1,6 @@
 // Stage one: raw bodies of this turn become one append to the log. Called by the door; nothing has been parsed yet.
-// While two appends are under way the next batch fills: batches grow with load, and the disk is never idle.
+// While two appends are under way, or the wal-writer is restarting, the next batch fills: batches grow with load, and the
+// disk is never idle.
 
 import { encodeInbox } from '../../protocol/wal-record.js';
 import { packBytes } from '../../runtime/kernel/batch.js';
@@ -8,6 +9,8 @@ import type { WalWriterContract } from '../wal-writer/contract.js';
 import type { Submission } from './submission.js';
 
 const APPENDS_IN_FLIGHT = 2;
+/** What one batch of the log takes of the inbox (DECISIONS 12): more in one append would make votes wait behind it. */
+const APPEND_BYTES = 256 * 1024;
 
 export interface InboxEvents {
   /** These are on disk, with their LSNs. */
@@ -20,7 +23,7 @@ export class Inbox {
   readonly #link: Link<WalWriterContract>;
   readonly #events: InboxEvents;
   readonly #now: () => number;
-  #filling: Submission[] = [];
+  readonly #filling: Submission[] = [];
   #inFlight = 0;
   #scheduled = false;
 
@@ -28,6 +31,7 @@ export class Inbox {
     this.#link = link;
     this.#now = now;
     this.#events = events;
+    link.onUp(() => this.#flush());
   }
 
   get idle(): boolean {
@@ -45,14 +49,22 @@ export class Inbox {
   }
 
   #flush(): void {
-    if (this.#filling.length === 0 || this.#inFlight >= APPENDS_IN_FLIGHT) return;
-    const batch = this.#filling;
-    this.#filling = [];
-    this.#inFlight += 1;
-    void this.#append(batch).finally(() => {
-      this.#inFlight -= 1;
-      this.#flush();
-    });
+    while (this.#filling.length > 0 && this.#inFlight < APPENDS_IN_FLIGHT && this.#link.up) {
+      this.#inFlight += 1;
+      void this.#append(this.#next()).finally(() => {
+        this.#inFlight -= 1;
+        this.#flush();
+      });
+    }
+  }
+
+  #next(): Submission[] {
+    let count = 0;
+    for (let sizeBytes = 0; count < this.#filling.length; count++) {
+      sizeBytes += this.#filling[count]!.raw.length;
+      if (count > 0 && sizeBytes > APPEND_BYTES) break;
+    }
+    return this.#filling.splice(0, count);
   }
 
   async #append(batch: readonly Submission[]): Promise<void> {
