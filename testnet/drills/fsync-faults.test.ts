@@ -11,10 +11,9 @@ withStrace(
     const under = { syscall: 'fdatasync', fresh: false } as const;
     const faults: Fault[] = [
       { ...under, kind: 'eio', k: 1 },
-      { ...under, kind: 'eio', k: 7 },
+      { ...under, kind: 'eio', k: 6 },
       { ...under, kind: 'kill', k: 1 },
-      { ...under, kind: 'kill', k: 2 },
-      { ...under, kind: 'kill', k: 5 },
+      { ...under, kind: 'kill', k: 4 },
       { syscall: 'fsync', fresh: true, kind: 'kill', k: 6 },
     ];
     const report = await fsyncFaultsDrill({ faults, connections: 64, seed: 7, log: (line) => t.log(line) });
