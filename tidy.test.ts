@@ -35,6 +35,8 @@ interface Row {
   readonly sealed: boolean;
   readonly targets: readonly string[];
   readonly typeTargets: readonly string[];
+  /** What tests and fixtures may import besides. */
+  readonly testTargets: readonly string[];
   /** File name → what it may import besides. */
   readonly extra: ReadonlyMap<string, readonly string[]>;
 }
@@ -71,18 +73,21 @@ function readRow(owners: string, cell: string): Row {
   let sealed = false;
   const targets: string[] = [];
   const typeTargets: string[] = [];
+  const testTargets: string[] = [];
   const extra = new Map<string, readonly string[]>();
   for (const clause of cell.replace(/ \([^)]*\)/g, '').split('; ')) {
     const typed = /^`import type` of (.+)$/.exec(clause);
+    const tests = /^tests also (.+)$/.exec(clause);
     const also = /^(\S+\.ts) also (.+)$/.exec(clause);
     if (clause === 'anything') anything = true;
     else if (clause === 'nothing imports them') sealed = true;
     else if (clause === 'nothing of ours' || clause === 'libraries only') continue;
+    else if (tests !== null) testTargets.push(...names(tests[1]!));
     else if (typed !== null) typeTargets.push(...names(typed[1]!));
     else if (also !== null) extra.set(also[1]!, names(also[2]!));
     else targets.push(...names(clause));
   }
-  return { owners: names(owners), anything, sealed, targets, typeTargets, extra };
+  return { owners: names(owners), anything, sealed, targets, typeTargets, testTargets, extra };
 }
 
 function names(list: string): string[] {
@@ -170,6 +175,8 @@ function resolved(from: string, specifier: string, exists: (path: string) => boo
 }
 
 const isTest = (path: string): boolean => path.endsWith('.test.ts');
+/** A test, or what tests of one folder share. */
+const isTestCode = (path: string): boolean => isTest(path) || path.endsWith('-fixture.ts');
 const isTool = (path: string): boolean =>
   isTest(path) || /^(testnet|bench)\//.test(path) || /(^|\/)(fixtures|vectors)\//.test(path);
 
@@ -177,7 +184,7 @@ function checkImports(file: Source, table: readonly Row[], exists: (path: string
   const owner = ownerOf(table, file.path);
   if (owner === null) return ['stands in no row of the import table'];
   const { row, own } = owner;
-  const also = row.extra.get(posix.basename(file.path)) ?? [];
+  const also = [...(row.extra.get(posix.basename(file.path)) ?? []), ...(isTestCode(file.path) ? row.testTargets : [])];
   const complaints: string[] = [];
   for (const { specifier, isType } of importsOf(file)) {
     if (!specifier.startsWith('.')) continue;
@@ -377,6 +384,7 @@ const PLANTED: [path: string, text: string, complaint: RegExp][] = [
   ['actors/store/a.ts', "import '../../runtime/kernel/supervisor.js';", /supervisor\.ts/],
   ['actors/store/a.ts', "new URL('../dedup/actor.js', import.meta.url);", /actors\/dedup\/actor\.ts/],
   ['actors/store/a.test.ts', "import '../dedup/actor.js';", /actors\/dedup\/actor\.ts/],
+  ['actors/store/a.ts', "import '../testing/links.js';", /actors\/testing\/links\.ts/],
   ['actors/tree.ts', "import './store/actor.js';", /row "actors\/tree\.ts"/],
   ['runtime/signals.ts', "import '../actors/tree.js';", /actors\/tree\.ts/],
   ['runtime/daemon.ts', "import '../actors/store/spec.js';", /actors\/store\/spec\.ts/],
@@ -445,6 +453,8 @@ const FINE: [path: string, text: string][] = [
     "// head\nimport { tree } from '../actors/tree.js';\nimport { s } from './kernel/supervisor.js';\n",
   ],
   ['cli/a.ts', "// head\nimport { x } from '../actors/wal-writer/inspect.js';\n"],
+  ['actors/store/a.test.ts', "import { x } from '../testing/links.js';\n"],
+  ['actors/store/a-fixture.ts', "// head\nimport { x } from '../../runtime/kernel/clock.js';\n"],
 ];
 
 for (const [path, text] of FINE) {

@@ -11,12 +11,12 @@ export class Committed implements LedgerView {
   readonly chain: ChainParameters;
   tip: Tip;
   registry: Registry;
-  readonly #reader: LedgerReader;
+  readonly #reader: Pick<LedgerReader, 'find' | 'refresh'>;
   /** Index entries of final blocks on their way to the database, and those blocks, oldest first. */
   readonly #recent = new Map<string, IndexEntry>();
   readonly #unwritten: { readonly height: number; readonly index: ReadonlyMap<string, IndexEntry> }[] = [];
 
-  constructor(chain: ChainParameters, tip: Tip, registry: Registry, reader: LedgerReader) {
+  constructor(chain: ChainParameters, tip: Tip, registry: Registry, reader: Pick<LedgerReader, 'find' | 'refresh'>) {
     this.chain = chain;
     this.tip = tip;
     this.registry = registry;

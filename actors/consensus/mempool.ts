@@ -46,7 +46,10 @@ export class Mempool {
     return true;
   }
 
-  /** Takes out up to `entries` and `bytes`, one of each issuer in turn. What a block had no room for goes back by `add`. */
+  /**
+   * Takes out up to `entries` and `bytes`, one of each issuer in turn. What a block had no room for goes back by `add`.
+   * One that is larger than a whole block is taken alone: executing refuses it, and it blocks the way of nobody.
+   */
   take(entries: number, bytes: number): Pooled[] {
     const taken: Pooled[] = [];
     const cursors = [...this.#queues.entries()].map(([issuer, queue]) => ({ issuer, queue, next: 0 }));
@@ -55,7 +58,7 @@ export class Mempool {
       for (const cursor of open) {
         const pooled = cursor.queue[cursor.next];
         if (pooled === undefined || taken.length >= entries) continue;
-        if (sizeBytes + pooled.entry.raw.length > bytes) return this.#remove(cursors, taken);
+        if (taken.length > 0 && sizeBytes + pooled.entry.raw.length > bytes) return this.#remove(cursors, taken);
         sizeBytes += pooled.entry.raw.length;
         cursor.next += 1;
         taken.push(pooled);

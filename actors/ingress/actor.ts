@@ -63,7 +63,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       registry: context.registry,
     });
     // The port must be back soon after a death (DECISIONS 36): while the pool's threads start on other cores, this one
-    // loads the HTTP server, which takes about as long. Checks that come before a verify thread is there wait for it.
+    // loads the HTTP server, which takes about as long.
     const poolStarted = pool.start();
     const [{ createServer }, ed25519] = await Promise.all([import('./server.js'), loadEd25519(backend ?? undefined)]);
     const genesis = parseGenesis(JSON.parse(config.genesis) as JsonObject);
@@ -139,7 +139,9 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       replays: setInterval(() => void door.replay(), REPLAY_MS),
       inForce,
     };
-    const [verifiedBy] = await Promise.all([poolStarted, listen(context, server)]);
+    const verifiedBy = await poolStarted;
+    // Last of all: a thread that is ended before it is up is not asked to `abandon` its connections.
+    await listen(context, server);
     const address = server.server.address() as AddressInfo;
     context.report('listening', { ok: true, data: { host: address.address, port: address.port, verify: verifiedBy } });
     askForRegistry(state);

@@ -84,7 +84,7 @@ export class Door {
 
   #unlogged(batch: readonly Submission[], error: Error): void {
     this.#parts.log.warn({ err: error, count: batch.length }, 'submissions could not be written to the log');
-    const quarantined = error.message.includes('quarantine');
+    const quarantined = /quarantine/i.test(error.message);
     for (const submission of batch) {
       this.#answerRefusal(submission, {
         slug: quarantined ? 'quarantined' : 'unavailable',
@@ -210,6 +210,8 @@ export class Door {
 
   #join(later: Submission, earlier: Submission): void {
     for (const waiter of later.waiters) {
+      // Whose wait is over was answered.
+      if (!this.#waiting.has(waiter)) continue;
       earlier.waiters.push(waiter);
       this.#waiting.set(waiter, earlier);
     }
@@ -226,6 +228,8 @@ export class Door {
       const reply = await this.#parts.links.dedup.ask('admit', { keys: list.map(ledgerKey), contents }, { transfer });
       const fresh: Submission[] = [];
       list.forEach((submission, index) => {
+        // Final by now: an earlier proposal of it, or of what the log held twice, was under way.
+        if (!this.#inHand.has(submission.lsn)) return;
         const verdict = reply.verdicts[index];
         if (verdict === 'final') this.#replayRecorded(submission, reply.heights[index]!, reply.indexes[index]!);
         else if (verdict === 'conflict') this.#refuse(submission, { slug: 'content-conflict' });
@@ -277,7 +281,10 @@ export class Door {
 
   // --- stage 6: consensus ---
 
-  async #propose(list: readonly Submission[]): Promise<void> {
+  async #propose(wanted: readonly Submission[]): Promise<void> {
+    // What waited here may have become final meanwhile, or been found on record.
+    const list = wanted.filter(({ lsn, recordedAt }) => recordedAt === null && this.#inHand.has(lsn));
+    if (list.length === 0) return;
     for (const submission of list) this.#answerAsync(submission);
     try {
       const { batch, transfer } = packProposal(list);
@@ -408,7 +415,8 @@ export class Door {
     const nowMs = this.#parts.clock.monotonic();
     for (const [waiter, submission] of this.#waiting) {
       if (waiter.deadlineMs > nowMs) continue;
-      if (submission.stage === 'admitted' || submission.stage === 'proposed') {
+      const isFinal = submission.recordedAt !== null;
+      if (submission.stage === 'admitted' || submission.stage === 'proposed' || isFinal) {
         submission.toldDurable = true;
         this.#settle(waiter, this.#parts.answers.durable(submission));
       } else if (waiter.limitMs <= nowMs) {

@@ -14,13 +14,23 @@ export interface SignatureCheck {
   readonly message: Uint8Array;
 }
 
-/** op u8, key length u8, signature length u8, zero u8, message length u32 LE; then key, signature, message. */
+/**
+ * op u8, signature length u8, key length u16 LE, message length u32 LE; then key, signature, message. An HMAC secret may
+ * be of any length that a secret file has.
+ */
 const HEADER_BYTES = 8;
+const KEY_BYTES_MAX = 0xffff;
+const SIGNATURE_BYTES_MAX = 0xff;
 
-/** Checks end to end in a buffer of their own, ready to be transferred. Keys and signatures are at most 255 bytes. */
+/**
+ * Checks end to end in a buffer of their own, ready to be transferred. Throws RangeError for a key or signature that the
+ * layout has no room for: cut short it would shift every check behind it.
+ */
 export function packChecks(checks: readonly SignatureCheck[]): Uint8Array<ArrayBuffer> {
   let sizeBytes = 0;
   for (const { key, signature, message } of checks) {
+    checkLength('key', key, KEY_BYTES_MAX);
+    checkLength('signature', signature, SIGNATURE_BYTES_MAX);
     sizeBytes += HEADER_BYTES + key.length + signature.length + message.length;
   }
   const bytes = new Uint8Array(new ArrayBuffer(sizeBytes));
@@ -28,8 +38,8 @@ export function packChecks(checks: readonly SignatureCheck[]): Uint8Array<ArrayB
   let at = 0;
   for (const { operation, key, signature, message } of checks) {
     bytes[at] = operation;
-    bytes[at + 1] = key.length;
-    bytes[at + 2] = signature.length;
+    bytes[at + 1] = signature.length;
+    view.setUint16(at + 2, key.length, true);
     view.setUint32(at + 4, message.length, true);
     bytes.set(key, at + HEADER_BYTES);
     bytes.set(signature, at + HEADER_BYTES + key.length);
@@ -44,8 +54,8 @@ export function* unpackChecks(bytes: Uint8Array): Generator<SignatureCheck> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = 0; at < bytes.length; ) {
     const keyAt = at + HEADER_BYTES;
-    const signatureAt = keyAt + view.getUint8(at + 1);
-    const messageAt = signatureAt + view.getUint8(at + 2);
+    const signatureAt = keyAt + view.getUint16(at + 2, true);
+    const messageAt = signatureAt + view.getUint8(at + 1);
     const end = messageAt + view.getUint32(at + 4, true);
     yield {
       operation: view.getUint8(at) as SignatureCheck['operation'],
@@ -55,4 +65,8 @@ export function* unpackChecks(bytes: Uint8Array): Generator<SignatureCheck> {
     };
     at = end;
   }
+}
+
+function checkLength(what: string, bytes: Uint8Array, max: number): void {
+  if (bytes.length > max) throw new RangeError(`a ${what} of ${bytes.length} bytes; allowed: at most ${max}`);
 }

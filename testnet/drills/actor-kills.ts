@@ -67,7 +67,7 @@ const POLL_MS = 5;
 /** Successes between the end of one kill and the next, so that each kill hits a node at full work. */
 const SUCCESSES_BETWEEN = 64;
 const SPREAD_MS = 60;
-const STORM_PAUSE_MS = 150;
+const STORM_PAUSE_MS = 300;
 const FAULTS_MAX = 50;
 /** Reasons of an exit that the drill asks for: the kill itself, and neighbours that are taken along. */
 const EXPECTED_EXITS = new Set(['killed', 'stopped']);
@@ -183,6 +183,7 @@ class Drill {
   async #storm(): Promise<void> {
     const { storm = 0 } = this.#options;
     if (storm === 0) return;
+    await this.#steady();
     const before = await this.#status();
     this.#killed = 'anyone';
     for (let count = 0; count < storm && !this.#node.hasExited; count++) {
