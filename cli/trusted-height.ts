@@ -3,7 +3,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { auditLedger } from '../actors/ledger/audit.js';
+import { ledgerFileDamage } from '../actors/ledger/file-check.js';
 import { LedgerReader } from '../actors/ledger/reader.js';
+import { LEDGER_PARTS } from '../actors/ledger/tables.js';
 import { rollBackLedger, syncLedger } from '../actors/store/roll-back.js';
 import { decodeJournal } from '../protocol/consensus/journal.js';
 import { loadEd25519 } from '../protocol/crypto/ed25519.js';
@@ -61,8 +63,8 @@ export async function settleTrustedHeight(ledgerPath: string, genesis: Genesis, 
 
 /** The height up to which the ledger database is good; it holds nothing else when this resolves. */
 async function settleLedger(path: string, genesis: Genesis, inLog: FinalBlock | null): Promise<number> {
-  if (!existsSync(join(path, 'data.mdb'))) return 0;
-  const ledger = LedgerReader.open(path);
+  const ledger = openForReading(path);
+  if (ledger === null) return 0;
   let hashThere = inLog?.hash;
   let audit: ReturnType<typeof auditLedger>;
   try {
@@ -88,8 +90,22 @@ async function settleLedger(path: string, genesis: Genesis, inLog: FinalBlock | 
   return audit.tip.height;
 }
 
+/** Null when there is none. What LMDB could not open without harm is not opened. */
+function openForReading(path: string): LedgerReader | null {
+  const isThere = (part: string) => existsSync(join(path, part, 'data.mdb'));
+  if (!LEDGER_PARTS.some(isThere)) return null;
+  for (const part of LEDGER_PARTS) {
+    const damage = isThere(part) ? ledgerFileDamage(join(path, part)) : 'its file is missing';
+    if (damage === null) continue;
+    throw new CliError(EXIT.data.code, `${join(path, part)} is no usable database: ${damage}.`, {
+      hint: 'Restore a backup, or move the ledger away: then only what the log proves stays.',
+    });
+  }
+  return LedgerReader.open(path);
+}
+
 /** The validators and epochs that the ledger names. Of a ledger of another chain nothing may be taken. */
-export function validatorsOf(ledger: Pick<LedgerReader, 'chain' | 'validators'>, genesis: Genesis): ValidatorSet {
+function validatorsOf(ledger: Pick<LedgerReader, 'chain' | 'validators'>, genesis: Genesis): ValidatorSet {
   if (ledger.chain !== undefined && ledger.chain !== genesis.chainIdHex) {
     throw new CliError(
       EXIT.data.code,
@@ -109,8 +125,8 @@ export interface LedgerHead {
 
 /** What the ledger says of itself, unproven. */
 export async function readLedgerHead(path: string): Promise<LedgerHead> {
-  if (!existsSync(join(path, 'data.mdb'))) return { height: 0, epoch: 0 };
-  const ledger = LedgerReader.open(path);
+  const ledger = openForReading(path);
+  if (ledger === null) return { height: 0, epoch: 0 };
   try {
     const { head, validators } = ledger;
     const tip = head === undefined ? { height: 0, epoch: 0 } : (JSON.parse(head) as LedgerHead);
