@@ -204,7 +204,6 @@ test.serial(
     const garbage = (size: number): Buffer => Buffer.from(Array.from({ length: size }, () => random.between(1, 255)));
     const tears: [string, (path: string, image: Buffer, end: number) => void][] = [
       ['the zeros behind the last batch are gone', (path, image, end) => writeFileSync(path, image.subarray(0, end))],
-      ['the file ends inside a batch', (path) => cutLastBatch(dataDir, path)],
       ['a header and nothing after it', (path, image, end) => write(path, image, end, image.subarray(512, 552))],
       [
         'garbage with sectors that were never written',
@@ -243,22 +242,4 @@ function write(path: string, image: Buffer, at: number, ...parts: (Buffer | numb
     at += typeof part === 'number' ? part : part.length;
   }
   writeFileSync(path, image);
-}
-
-/** As if the power had gone while this batch was written: it was never acknowledged. */
-function cutLastBatch(dataDir: string, path: string): void {
-  const { chainId, validators } = readGenesis(dataDir);
-  const { log } = openLog({
-    directory: join(dataDir, 'wal'),
-    identity: { chainId, publicKey: validators[0]!.publicKey },
-    segmentBytes: 2 ** 20,
-    native: (section) => section(),
-    random: randomBytes,
-  });
-  const { usedBytes } = log.stats();
-  const body = encodeInbox({ receivedAtMs: 0, route: InboxRoute.envelope, requestId: 'cut', body: randomBytes(4_000) });
-  log.append([{ type: RecordType.inbox, data: body }]);
-  const before = (log.stats().segments - 1) * 2 ** 20;
-  truncateSync(path, usedBytes - before + 1_000);
-  void log.close();
 }
