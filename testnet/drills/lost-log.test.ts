@@ -1,18 +1,14 @@
-// Logs that lost something, under a node that had work: what still holds, what is refused, and the way back.
-import { randomBytes } from 'node:crypto';
-import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { openLog } from '../../actors/wal-writer/log.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { type JsonObject, type JsonValue, parseStrict } from '../../protocol/json.js';
 import { verifyReceipt } from '../../protocol/receipt-verify.js';
-import { encodeInbox, InboxRoute, RecordType } from '../../protocol/wal-record.js';
 import { command, temporaryDirectory } from '../lifecycle/support.js';
 import type { LocalNode } from '../local/node.js';
 import { DrillClient, type Promised } from './client.js';
 import { Connections } from './exchange.js';
-import { checkAnswers, checkLedger, readGenesis } from './ledger-check.js';
+import { checkAnswers, checkLedger } from './ledger-check.js';
 import { Random } from './random.js';
 import { drillNode, firstStart, up } from './subject.js';
 
