@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { isProblem, isProblemBody } from './assertions.js';
 import type { Signed } from './clients.js';
-import { exchange } from './http.js';
+import { type Answer, exchange } from './http.js';
 import { eventually, Subject } from './subject.js';
 
 const MAIN = fileURLToPath(new URL('../../../runtime/main.js', import.meta.url));
@@ -96,6 +96,28 @@ test.serial('OB-2: without dedup the node is alive, not ready, and names it', as
   });
   await finalByItself(t, signed);
 });
+
+test.serial(
+  'IN-6: a running Idempotency-Key is 409 with Retry-After, and its answer comes to the one who asks again',
+  async (t) => {
+    const key = { 'idempotency-key': '"running"' };
+    const signed = subject.dev.sign();
+    let first: Promise<Answer> | null = null;
+    // Without dedup nobody's submission goes further than its key.
+    await without('dedup', async () => {
+      first = subject.submit(signed, key);
+      const busy = await eventually('a key that is running', async () => {
+        const answer = await subject.submit(signed, key);
+        return answer.status === 503 ? null : answer;
+      });
+      isProblem(t, busy, 409, 'still-in-flight');
+      t.true(Number(busy.headers['retry-after']) >= 1);
+    });
+    await first;
+    await finalByItself(t, signed);
+    t.is((await subject.submit(signed, key)).text, (await subject.submit(signed)).text);
+  },
+);
 
 test.serial('OB-2: without consensus a submission is durable, and final when consensus is back', async (t) => {
   const signed = subject.dev.sign();

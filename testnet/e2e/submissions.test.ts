@@ -201,22 +201,6 @@ test("IN-6: an Idempotency-Key is one client's own, and must be a quoted string"
   t.is((await subject.submit(dev.sign(), escaped)).status, 200);
 });
 
-test('IN-6: a running Idempotency-Key is 409 with Retry-After, and its answer comes to the one who asks again', async (t) => {
-  const key = { 'idempotency-key': '"running"' };
-  const signed = dev.sign();
-  const answers = await Promise.all(Array.from({ length: 200 }, () => subject.submit(signed, key)));
-  const busy = answers.filter(({ status }) => status === 409);
-  t.true(busy.length > 0, 'none of 200 parallel requests met a running one');
-  for (const answer of busy) {
-    isProblem(t, answer, 409, 'still-in-flight');
-    t.true(Number(answer.headers['retry-after']) >= 1);
-  }
-  const done = answers.filter(({ status }) => status === 200);
-  t.is(done.length + busy.length, 200);
-  t.is(new Set(done.map(({ text }) => text)).size, 1);
-  t.is((await subject.submit(signed, key)).text, done[0]!.text);
-});
-
 test('IN-3: a batch answers each entry by itself, good and bad in one call', async (t) => {
   const good = dev.sign();
   const taken = dev.sign({ text: 'taken' });
