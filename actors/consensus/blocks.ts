@@ -13,6 +13,7 @@ import {
   timestampMs,
 } from '../../protocol/ledger/header.js';
 import { type BlockChanges, changesOf, Overlay } from '../../protocol/ledger/overlay.js';
+import { ReleasingMap } from '../../runtime/kernel/releasing-map.js';
 import type { Committed } from './committed.js';
 import type { Pooled } from './mempool.js';
 
@@ -29,7 +30,7 @@ export interface ExecutedBlock {
 
 export class Blocks {
   readonly #committed: Committed;
-  readonly #executed = new Map<string, ExecutedBlock>();
+  readonly #executed = new ReleasingMap<string, ExecutedBlock>();
 
   constructor(committed: Committed) {
     this.#committed = committed;
@@ -45,7 +46,7 @@ export class Blocks {
 
   /** The block will not be proposed. */
   drop(hash: string): void {
-    this.#executed.delete(hash);
+    this.#executed.take(hash);
   }
 
   /** Nothing unfinalized of an epoch outlives it. */
@@ -124,7 +125,8 @@ export class Blocks {
   /** The block is final: its changes are part of the state, and blocks of its height or below are forgotten. */
   commit(block: ExecutedBlock): void {
     this.#committed.advance(block.changes);
-    for (const [hash, { ref }] of this.#executed) if (ref.height <= block.ref.height) this.#executed.delete(hash);
+    for (const [hash, { ref }] of this.#executed.entries())
+      if (ref.height <= block.ref.height) this.#executed.take(hash);
   }
 }
 

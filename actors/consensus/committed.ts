@@ -5,6 +5,7 @@ import type { IndexEntry, LedgerView } from '../../protocol/ledger/apply.js';
 import type { Tip } from '../../protocol/ledger/header.js';
 import type { BlockChanges } from '../../protocol/ledger/overlay.js';
 import type { Registry } from '../../protocol/registry.js';
+import { ReleasingMap } from '../../runtime/kernel/releasing-map.js';
 import type { LedgerReader } from '../ledger/reader.js';
 
 export class Committed implements LedgerView {
@@ -13,7 +14,7 @@ export class Committed implements LedgerView {
   registry: Registry;
   readonly #reader: Pick<LedgerReader, 'find' | 'refresh'>;
   /** Index entries of final blocks on their way to the database, and those blocks, oldest first. */
-  readonly #recent = new Map<string, IndexEntry>();
+  readonly #recent = new ReleasingMap<string, IndexEntry>();
   readonly #unwritten: { readonly height: number; readonly index: ReadonlyMap<string, IndexEntry> }[] = [];
 
   constructor(chain: ChainParameters, tip: Tip, registry: Registry, reader: Pick<LedgerReader, 'find' | 'refresh'>) {
@@ -44,7 +45,7 @@ export class Committed implements LedgerView {
   written(height: number): void {
     this.#reader.refresh();
     while (this.#unwritten.length > 0 && this.#unwritten[0]!.height <= height) {
-      for (const key of this.#unwritten.shift()!.index.keys()) this.#recent.delete(key);
+      for (const key of this.#unwritten.shift()!.index.keys()) this.#recent.take(key);
     }
   }
 }

@@ -1,6 +1,7 @@
 // Submissions that wait for a block. Filled by the actor, emptied by the block builder. Bounded as a whole and for each
 // issuer, and taken round-robin by issuer, so that one client's flood costs the others nothing but its share.
 import type { Entry } from '../../protocol/ledger/apply.js';
+import { ReleasingMap } from '../../runtime/kernel/releasing-map.js';
 
 /** DECISIONS 25. */
 export const MEMPOOL_ENTRIES_MAX = 50_000;
@@ -17,7 +18,7 @@ export interface Pooled {
 }
 
 export class Mempool {
-  readonly #queues = new Map<string, Pooled[]>();
+  readonly #queues = new ReleasingMap<string, Pooled[]>();
   readonly #contents = new Set<string>();
   #sizeBytes = 0;
 
@@ -70,7 +71,7 @@ export class Mempool {
 
   #remove(cursors: readonly { issuer: string; queue: Pooled[]; next: number }[], taken: Pooled[]): Pooled[] {
     for (const { issuer, queue, next } of cursors) {
-      if (next === queue.length) this.#queues.delete(issuer);
+      if (next === queue.length) this.#queues.take(issuer);
       else if (next > 0) this.#queues.set(issuer, queue.slice(next));
     }
     for (const { content, entry } of taken) {

@@ -6,7 +6,8 @@ import { InboxRoute } from '../../protocol/wal-record.js';
 import { type Answers, type Refusal, refusalOfError } from './answers.js';
 import type { Door } from './door.js';
 import type { IngressMetrics } from './metrics.js';
-import { type Answer, emptySubmission, type Waiter } from './submission.js';
+import { type Answer, emptySubmission } from './submission.js';
+import type { Wait } from './wait.js';
 
 export interface BatchParts {
   readonly door: Door;
@@ -15,8 +16,6 @@ export interface BatchParts {
   readonly entriesMax: () => number;
   readonly bodyMax: () => number;
 }
-
-export type Wait = Pick<Waiter, 'deadlineMs' | 'limitMs' | 'respondAsync'>;
 
 export class Batches {
   readonly #parts: BatchParts;

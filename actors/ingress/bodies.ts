@@ -1,6 +1,7 @@
 // Reads the body of a request as bytes, counted on the stream (IN-8). Called by the server before anything is parsed. It
 // must never hold more than the limit in memory, whatever Content-Length says or leaves out.
 import type { IncomingMessage } from 'node:http';
+import type { Refusal } from './answers.js';
 
 /** The body is larger than this call takes (413). */
 export class BodyTooLarge extends Error {
@@ -41,4 +42,20 @@ export function readBody(request: IncomingMessage, limitBytes: number, done: Bod
     else end(new BodyTooLarge(limitBytes));
   };
   request.on('data', onData).on('end', onEnd).on('error', end);
+}
+
+/** Why a whole body cannot be a submission, by its type and size alone; null when it may be one. */
+export function refusalOfBody(contentType: string | undefined, body: unknown): Refusal | null {
+  if (contentType !== undefined && !/^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;|$)/i.test(contentType)) {
+    return { slug: 'unsupported-media-type', detail: `found ${contentType}, allowed application/json` };
+  }
+  if (!(body instanceof Uint8Array) || body.length === 0)
+    return { slug: 'malformed-json', detail: 'the body is empty' };
+  return null;
+}
+
+/** Why a body was not read to its end. */
+export function refusalOfRead(error: Error): Refusal {
+  if (error instanceof BodyTooLarge) return { slug: 'body-too-large', members: { limit_bytes: error.limitBytes } };
+  return { slug: 'malformed-request', detail: error.message };
 }

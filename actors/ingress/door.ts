@@ -4,6 +4,7 @@
 import { SignatureFormatError } from '../../protocol/envelope.js';
 import { SettledReason } from '../../protocol/wal-record.js';
 import { Batch } from '../../runtime/kernel/batch.js';
+import { ReleasingMap } from '../../runtime/kernel/releasing-map.js';
 import { type Refusal, refusalOfError } from './answers.js';
 import type { FinalizedBlock, RefusedBatch } from './contract.js';
 import type { DoorParts } from './door-parts.js';
@@ -13,6 +14,7 @@ import { contentOf, packContents, packProposal, prepare } from './proposal.js';
 import { Replay } from './replay.js';
 import { Settlements } from './settlements.js';
 import { type Answer, bytesKey, ledgerKey, type Submission, type Waiter } from './submission.js';
+import { WaitingClients } from './waiting-clients.js';
 
 /** Stages whose next step waits for another actor; a parked submission is taken up again when that actor is back. */
 type Parked = 'verify' | 'admit' | 'propose' | 'recorded';
@@ -28,10 +30,10 @@ export class Door {
   readonly #inbox: Inbox;
   readonly #replay: Replay;
   /** Content → the submission that every later one with this content joins. From dedup until final or refused. */
-  readonly #pending = new Map<string, Submission>();
+  readonly #pending = new ReleasingMap<string, Submission>();
   /** LSNs that are being worked on: what a replay of the log must leave alone. */
   readonly #inHand = new Set<number>();
-  readonly #waiting = new Map<Waiter, Submission>();
+  readonly #waiting = new WaitingClients();
   /** What several verification batches of one turn let through goes on together. */
   readonly #verified: Batch<Submission>;
   readonly #parked: Record<Parked, Submission[]> = { verify: [], admit: [], propose: [], recorded: [] };
@@ -75,8 +77,7 @@ export class Door {
     const inFlightMax = this.#parts.inFlightMax();
     if (this.#waiting.size >= inFlightMax || this.#inHand.size >= 4 * inFlightMax) return { slug: 'overloaded' };
     if (!this.#mayReachLog()) return { slug: 'unavailable', detail: 'the log is not there' };
-    submission.waiters.push(waiter);
-    this.#waiting.set(waiter, submission);
+    this.#waiting.add(submission, waiter);
     this.#inbox.add(submission);
     return null;
   }
@@ -220,13 +221,7 @@ export class Door {
   }
 
   #join(later: Submission, earlier: Submission): void {
-    for (const waiter of later.waiters) {
-      // Whose wait is over was answered.
-      if (!this.#waiting.has(waiter)) continue;
-      earlier.waiters.push(waiter);
-      this.#waiting.set(waiter, earlier);
-    }
-    later.waiters.length = 0;
+    this.#waiting.move(later, earlier);
     this.#done(later, SettledReason.joined);
     if (earlier.stage === 'proposed') this.#answerAsync(earlier);
   }
@@ -266,8 +261,8 @@ export class Door {
 
   #answerRecorded(submission: Submission, answer: Answer): void {
     this.#parts.metrics.dedupHits.inc();
-    const replayed = { ...answer, headers: { ...answer.headers, 'idempotent-replayed': 'true' } };
-    for (const waiter of submission.waiters) this.#settle(waiter, replayed);
+    const replayed = asReplayed(answer);
+    this.#waiting.answer(submission, () => replayed);
     this.#done(submission, SettledReason.joined);
   }
 
@@ -347,12 +342,7 @@ export class Door {
         block: receipts,
         index,
       });
-      submission.waiters.forEach((waiter, place) => {
-        this.#settle(
-          waiter,
-          place === 0 ? answer : { ...answer, headers: { ...answer.headers, 'idempotent-replayed': 'true' } },
-        );
-      });
+      this.#waiting.answer(submission, (_, first) => (first ? answer : asReplayed(answer)));
       this.#parts.metrics.outcome(answer.status);
       // The consensus journal settled it in the batch that made it final.
       this.#forget(submission);
@@ -385,11 +375,8 @@ export class Door {
   // --- waiting, answering, forgetting ---
 
   #answerAsync(submission: Submission): void {
-    for (const waiter of submission.waiters) {
-      if (!waiter.respondAsync) continue;
-      submission.toldDurable = true;
-      this.#settle(waiter, this.#parts.answers.durable(submission));
-    }
+    const answered = this.#waiting.answerAsync(submission, () => this.#parts.answers.durable(submission));
+    if (answered) submission.toldDurable = true;
   }
 
   #refuse(submission: Submission, refusal: Refusal, ownsIdempotencyKey = true): void {
@@ -398,13 +385,7 @@ export class Door {
   }
 
   #answerRefusal(submission: Submission, refusal: Refusal): void {
-    for (const waiter of submission.waiters) {
-      this.#settle(waiter, this.#parts.answers.problem(refusal, waiter.requestId));
-    }
-  }
-
-  #settle(waiter: Waiter, answer: Answer): void {
-    if (this.#waiting.delete(waiter)) waiter.settle(answer);
+    this.#waiting.answer(submission, ({ requestId }) => this.#parts.answers.problem(refusal, requestId));
   }
 
   /** Ended without becoming final: the log is told, so that no restart takes it up again. */
@@ -415,7 +396,7 @@ export class Door {
 
   #forget(submission: Submission, ownsIdempotencyKey = true): void {
     this.#inHand.delete(submission.lsn);
-    if (this.#pending.get(submission.content) === submission) this.#pending.delete(submission.content);
+    if (this.#pending.get(submission.content) === submission) this.#pending.take(submission.content);
     if (submission.idempotencyKey !== null && submission.verifiedBy !== null && ownsIdempotencyKey) {
       this.#parts.idempotencyKeys.end(submission.verifiedBy.issuer, submission.idempotencyKey);
     }
@@ -424,17 +405,7 @@ export class Door {
   /** Called every few tens of milliseconds: clients whose wait is over, and parked work whose actor is back. */
   sweep(): void {
     const nowMs = this.#parts.clock.monotonic();
-    for (const [waiter, submission] of this.#waiting) {
-      if (waiter.deadlineMs > nowMs) continue;
-      const isFinal = submission.recordedAt !== null;
-      if (submission.stage === 'admitted' || submission.stage === 'proposed' || isFinal) {
-        submission.toldDurable = true;
-        this.#settle(waiter, this.#parts.answers.durable(submission));
-      } else if (waiter.limitMs <= nowMs) {
-        const slug = submission.stage === 'verified' ? 'dedup-unavailable' : 'unavailable';
-        this.#settle(waiter, this.#parts.answers.problem({ slug }, waiter.requestId));
-      }
-    }
+    this.#waiting.answerOverdue(nowMs, (waiter, submission) => this.#overdueAnswer(waiter, submission, nowMs));
     this.#resume('verify');
     this.#resume('recorded');
     if (this.#parts.links.dedup.up) this.#resume('admit');
@@ -443,6 +414,18 @@ export class Door {
     if (nowMs < this.#overdueLookAtMs) return;
     this.#overdueLookAtMs = nowMs + OVERDUE_MS;
     this.#proposeAgain(nowMs - OVERDUE_MS);
+  }
+
+  /** Null while a client whose wait is over has to wait on: it cannot be told yet whether its submission is durable. */
+  #overdueAnswer({ limitMs, requestId }: Waiter, submission: Submission, nowMs: number): Answer | null {
+    const { answers } = this.#parts;
+    const isFinal = submission.recordedAt !== null;
+    if (submission.stage === 'admitted' || submission.stage === 'proposed' || isFinal) {
+      submission.toldDurable = true;
+      return answers.durable(submission);
+    }
+    if (limitMs > nowMs) return null;
+    return answers.problem({ slug: submission.stage === 'verified' ? 'dedup-unavailable' : 'unavailable' }, requestId);
   }
 
   #park(stage: Parked, list: readonly Submission[], error: unknown): void {
@@ -492,4 +475,8 @@ export class Door {
     const parked = Object.values(this.#parked).reduce((sum, list) => sum + list.length, 0);
     return { waiting: this.#waiting.size, pending: this.#pending.size, inHand: this.#inHand.size, parked };
   }
+}
+
+function asReplayed(answer: Answer): Answer {
+  return { ...answer, headers: { ...answer.headers, 'idempotent-replayed': 'true' } };
 }

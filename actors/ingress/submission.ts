@@ -39,7 +39,8 @@ export interface Submission {
   readonly raw: Uint8Array;
   readonly requestId: string;
   readonly idempotencyKey: string | null;
-  readonly waiters: Waiter[];
+  /** The clients that get its answer, by the door's numbers for them. */
+  readonly waiters: number[];
   /** Position of its inbox record; 0 until it is written. */
   lsn: number;
   stage: Stage;

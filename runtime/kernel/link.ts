@@ -13,6 +13,7 @@ import type {
   Timer,
   TransferListItem,
 } from './contract.js';
+import { ReleasingMap } from './releasing-map.js';
 import { ASK, CREDIT, type DataPort, FAIL, type LinkEnd, REPLY, SENT, TELL, type ToCaller } from './wire.js';
 import { ActorError, describe, fromWire } from './wire-error.js';
 
@@ -49,7 +50,7 @@ export class PortLink<C extends ContractShape> implements Link<C> {
   readonly #clock: Clock;
   readonly #outcomeUnknownOnDeath: boolean;
   #channel: Channel | null = null;
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new ReleasingMap<number, Pending>();
   #nextCall = 0;
   #sweep: Timer | null = null;
   #sweepAtMs = Number.POSITIVE_INFINITY;
@@ -171,7 +172,7 @@ export class PortLink<C extends ContractShape> implements Link<C> {
     }
     const pending = this.#pending.get(message[1]);
     if (pending === undefined) return;
-    this.#pending.delete(message[1]);
+    this.#pending.take(message[1]);
     pending.lane.out -= 1;
     if (pending.expired) return;
     if (message[0] === REPLY) pending.resolve(message[2]);
