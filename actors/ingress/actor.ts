@@ -11,7 +11,7 @@ import { InboxRoute } from '../../protocol/wal-record.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
-import { VerifyPool } from '../verify/pool.js';
+import { batchSize, VerifyPool } from '../verify/pool.js';
 import { Answers } from './answers.js';
 import { Batches } from './batches.js';
 import { Connections } from './connections.js';
@@ -95,7 +95,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       clock,
       log,
       inFlightMax: () => inForce.config.settings.limits.in_flight_max,
-      verifyBatchMax: () => inForce.config.settings.verify.batch_max,
+      verifyBatchSize: (waiting) => batchSize(waiting, inForce.config.settings.verify),
     });
     const signer = { nodeId: config.nodeId, ed25519, secretKey: ed25519.keyPair(config.seed).secretKey };
     const server = createServer({

@@ -31,5 +31,6 @@ export interface DoorParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly inFlightMax: () => number;
-  readonly verifyBatchMax: () => number;
+  /** How many of `waiting` signatures go to the pool as one batch. */
+  readonly verifyBatchSize: (waiting: number) => number;
 }

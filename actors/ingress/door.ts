@@ -110,7 +110,7 @@ export class Door {
   #parse(batch: readonly Submission[]): void {
     const end = this.#parts.metrics.stage('parse');
     const nowMs = this.#parts.clock.now();
-    const chunkMax = this.#parts.verifyBatchMax();
+    const chunkMax = this.#parts.verifyBatchSize(batch.length);
     let chunk: [Submission, readonly Candidate[]][] = [];
     for (const submission of batch) {
       const candidates = this.#prepare(submission, nowMs);

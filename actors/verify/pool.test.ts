@@ -6,7 +6,7 @@ import { sha256 } from '../../protocol/crypto/hash.js';
 import { hmacSha256 } from '../../protocol/crypto/hmac.js';
 import { metricValue } from '../testing/context.js';
 import { CHECK_ED25519, CHECK_HMAC, CHECK_HMAC_DIGEST, type SignatureCheck } from './checks.js';
-import { VerifyPool } from './pool.js';
+import { batchSize, VerifyPool } from './pool.js';
 
 const SEED = Buffer.alloc(32, 9);
 
@@ -92,4 +92,11 @@ test('attestations are signed with the node’s key, each over its own message',
     t.true(ed25519.verify(signatures[index]!, message, publicKey));
     t.false(ed25519.verify(signatures[index]!, Buffer.from('else'), publicKey));
   });
+});
+
+test('a batch is small enough to keep every thread busy, and no smaller than it is worth', (t) => {
+  const limits = { threads: 2, batch_max: 32 };
+  const sizes = [1, 8, 15, 20, 64, 1_000].map((waiting) => batchSize(waiting, limits));
+  t.deepEqual(sizes, [8, 8, 8, 10, 32, 32]);
+  t.is(batchSize(100, { threads: 4, batch_max: 4 }), 4);
 });
