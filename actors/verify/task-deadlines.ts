@@ -35,7 +35,7 @@ export class TaskDeadlines {
   /** A task is aborted between `limitMs` and 1.1 × `limitMs` after its start. */
   constructor(limitMs: number) {
     this.#limitMs = limitMs;
-    this.#sweep = setInterval(() => this.#expire(), limitMs / 10).unref();
+    this.#sweep = setInterval(() => this.#expire(), limitMs / 10);
   }
 
   /** Runs one task under a deadline; what it gives or throws is passed on. */
