@@ -21,7 +21,7 @@ import type { DoorLinks } from './door-parts.js';
 import { IdempotencyKeys } from './idempotency.js';
 import { Keyring } from './keyring.js';
 import { createMetrics } from './metrics.js';
-import { createQueries } from './queries.js';
+import { Queries } from './queries.js';
 import { Recorded } from './recorded.js';
 import { isGranted, type WishSigner, wishEnvelope } from './registry-wish.js';
 import type { IngressConfig } from './spec.js';
@@ -107,7 +107,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
         entriesMax: () => limits().batch_entries,
         bodyMax: () => limits().body_bytes,
       }),
-      queries: createQueries({
+      queries: new Queries({
         ledger,
         door,
         recorded,

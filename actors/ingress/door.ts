@@ -39,6 +39,7 @@ export class Door {
   readonly #parked: Record<Parked, Submission[]> = { verify: [], admit: [], propose: [], recorded: [] };
   readonly #settlements: Settlements;
   #accepting = true;
+  #finalHeight = 0;
   /** Whether consensus can tell what becomes of a submission. Before that nothing is taken from the log. */
   #connected = false;
   /** Why nothing is admitted, or null. */
@@ -64,6 +65,11 @@ export class Door {
     });
     parts.links.dedup.onUp(() => this.#resume('admit'));
     parts.links.consensus.onUp(() => this.#proposeAgain());
+  }
+
+  /** The highest block that clients may have been told of; the ledger comes to have it within a second. */
+  get finalHeight(): number {
+    return this.#finalHeight;
   }
 
   get depth(): number {
@@ -330,6 +336,7 @@ export class Door {
 
   /** Answers every waiting client of a finalized block, with its receipt. */
   finalized(block: FinalizedBlock): void {
+    this.#finalHeight = Math.max(this.#finalHeight, block.height);
     if (block.registry !== null) this.#parts.keyring.update(block.registry);
     const end = this.#parts.metrics.stage('answer');
     const receipts = this.#parts.answers.receiptsOf(block);

@@ -1,4 +1,6 @@
 // The GET calls of the client API: what is final, what is under way, who validates. Called by the server. Reads only.
+// Who was told that something is final finds it: a read that the database cannot answer yet waits for it.
+import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
 import type { Genesis } from '../../protocol/genesis.js';
 import { ledgerPageText } from '../../protocol/ledger/block.js';
@@ -19,62 +21,90 @@ export interface QueryParts {
   readonly publicKey: string;
 }
 
-type Query = (request: FastifyRequest) => Answer;
-
-export interface Queries {
-  readonly routes: readonly (readonly [path: string, query: Query])[];
-}
+export type Query = (request: FastifyRequest) => Answer | Promise<Answer>;
 
 const LEDGER_PAGE_MAX = 100;
 const LEDGER_PAGE_DEFAULT = 20;
 /** A page stops growing here; the next one goes on. */
 const LEDGER_PAGE_BYTES = 4 * 1024 * 1024;
 
-export function createQueries(parts: QueryParts): Queries {
-  const { ledger, door, recorded, answers, genesis } = parts;
-  const firstValidators = JSON.stringify(validatorSetJson(firstEpoch(genesis.chainIdHex, genesis.validators)));
+export class Queries {
+  readonly routes: readonly (readonly [path: string, query: Query])[];
+  readonly #parts: QueryParts;
 
-  function submission(request: FastifyRequest): Answer {
+  constructor(parts: QueryParts) {
+    this.#parts = parts;
+    const { answers, genesis, ledger } = parts;
+    const firstValidators = JSON.stringify(validatorSetJson(firstEpoch(genesis.chainIdHex, genesis.validators)));
+    this.routes = [
+      ['/v1/submissions/:digest', (request) => this.#submission(request)],
+      ['/v1/submissions', (request) => this.#byName(request)],
+      ['/v1/ledger', (request) => this.#ledgerPage(request)],
+      ['/v1/validators', () => answers.json(ledger.validators ?? firstValidators)],
+      ['/v1/status', () => this.#status()],
+    ];
+  }
+
+  async #submission(request: FastifyRequest): Promise<Answer> {
     const { digest } = request.params as { digest: string };
-    if (!/^[0-9a-f]{64}$/.test(digest)) {
-      return answers.problem({ slug: 'malformed-request', detail: 'a digest is 64 lowercase hex digits' }, request.id);
-    }
-    return byDigest(Buffer.from(digest, 'hex'), request.id);
+    if (/^[0-9a-f]{64}$/.test(digest)) return this.#byDigest(Buffer.from(digest, 'hex'), request.id);
+    return this.#malformed('a digest is 64 lowercase hex digits', request);
   }
 
-  function byDigest(digest: Buffer, requestId: string): Answer {
-    const position = ledger.position(digest);
-    const final =
-      position === undefined
-        ? recorded.recent(digest.toString('latin1'))
-        : recorded.fromLedger(position.height, position.index);
-    if (final !== null) return { ...final, status: 200 };
-    const hex = digest.toString('hex');
-    if (door.underway(digest.toString('latin1'))) return answers.json(`{"state":"durable","digest":"${hex}"}`);
-    const verdict = ledger.rejected(digest);
-    if (verdict !== undefined) return answers.json(`{"state":"rejected","digest":"${hex}","outcome":${verdict}}`);
-    return answers.problem({ slug: 'unknown-submission', members: { digest: hex } }, requestId);
-  }
-
-  function byName(request: FastifyRequest): Answer {
+  async #byName(request: FastifyRequest): Promise<Answer> {
+    const { ledger, door, answers } = this.#parts;
     const { issuer, id } = request.query as { issuer?: unknown; id?: unknown };
     if (typeof issuer !== 'string' || typeof id !== 'string') {
-      return answers.problem({ slug: 'malformed-request', detail: 'both ?issuer= and &id= are needed' }, request.id);
+      return this.#malformed('both ?issuer= and &id= are needed', request);
     }
     const name = `${issuer}\0${id}`;
-    const digest = ledger.find(name)?.digest ?? door.underwayAs(name);
-    if (digest !== null) return byDigest(digest, request.id);
+    const find = () => door.underwayAs(name) ?? ledger.find(name)?.digest ?? null;
+    let digest = find();
+    if (digest === null) {
+      await this.#catchUp();
+      digest = find();
+    }
+    if (digest !== null) return this.#byDigest(digest, request.id);
     return answers.problem({ slug: 'unknown-submission', detail: `nothing of ${issuer} with id ${id}` }, request.id);
   }
 
-  function ledgerPage(request: FastifyRequest): Answer {
+  async #byDigest(digest: Buffer, requestId: string): Promise<Answer> {
+    const known = this.#finalOrUnderway(digest);
+    if (known !== null) return known;
+    await this.#catchUp();
+    const unknown = () =>
+      this.#parts.answers.problem(
+        { slug: 'unknown-submission', members: { digest: digest.toString('hex') } },
+        requestId,
+      );
+    return this.#finalOrUnderway(digest) ?? this.#rejected(digest) ?? unknown();
+  }
+
+  #finalOrUnderway(digest: Buffer): Answer | null {
+    const { ledger, door, recorded, answers } = this.#parts;
+    const name = digest.toString('latin1');
+    const position = ledger.position(digest);
+    const final = position === undefined ? recorded.recent(name) : recorded.fromLedger(position.height, position.index);
+    if (final !== null) return { ...final, status: 200 };
+    return door.underway(name) ? answers.json(`{"state":"durable","digest":"${digest.toString('hex')}"}`) : null;
+  }
+
+  #rejected(digest: Buffer): Answer | null {
+    const verdict = this.#parts.ledger.rejected(digest);
+    if (verdict === undefined) return null;
+    const text = `{"state":"rejected","digest":"${digest.toString('hex')}","outcome":${verdict}}`;
+    return this.#parts.answers.json(text);
+  }
+
+  async #ledgerPage(request: FastifyRequest): Promise<Answer> {
+    const { ledger, door, answers } = this.#parts;
     const query = request.query as { from?: unknown; limit?: unknown };
     const from = count(query.from, 1);
     const limit = count(query.limit, LEDGER_PAGE_DEFAULT);
     if (from === null || limit === null || limit > LEDGER_PAGE_MAX) {
-      const detail = `from is a height from 1, limit a count from 1 to ${LEDGER_PAGE_MAX}`;
-      return answers.problem({ slug: 'malformed-request', detail }, request.id);
+      return this.#malformed(`from is a height from 1, limit a count from 1 to ${LEDGER_PAGE_MAX}`, request);
     }
+    if (from + limit > door.finalHeight) await this.#catchUp();
     const blocks = [];
     let sizeBytes = 0;
     let height = from;
@@ -84,16 +114,16 @@ export function createQueries(parts: QueryParts): Queries {
       blocks.push(block);
       for (const { raw } of block.entries) sizeBytes += raw.length;
     }
-    const more = ledger.block(height) !== undefined;
-    return answers.json(ledgerPageText(blocks, more ? height : null));
+    return answers.json(ledgerPageText(blocks, ledger.hasBlock(height) ? height : null));
   }
 
-  function status(): Answer {
+  #status(): Answer {
+    const { ledger, genesis, door, answers, nodeId, publicKey } = this.#parts;
     const head = ledger.head;
     const tip = head === undefined ? { height: 0, hash: genesis.chainIdHex } : (JSON.parse(head) as TipFacts);
     const body = {
-      node_id: parts.nodeId,
-      public_key: parts.publicKey,
+      node_id: nodeId,
+      public_key: publicKey,
       chain_id: genesis.chainIdHex,
       height: tip.height,
       hash: tip.hash,
@@ -102,16 +132,25 @@ export function createQueries(parts: QueryParts): Queries {
     return answers.json(JSON.stringify(body));
   }
 
-  return {
-    routes: [
-      ['/v1/submissions/:digest', submission],
-      ['/v1/submissions', byName],
-      ['/v1/ledger', ledgerPage],
-      ['/v1/validators', () => answers.json(ledger.validators ?? firstValidators)],
-      ['/v1/status', status],
-    ],
-  };
+  #malformed(detail: string, request: FastifyRequest): Answer {
+    return this.#parts.answers.problem({ slug: 'malformed-request', detail }, request.id);
+  }
+
+  /** Resolves when the database has every block that clients were told of, or after CATCH_UP_MS. */
+  async #catchUp(): Promise<void> {
+    const { ledger, door } = this.#parts;
+    const height = door.finalHeight;
+    for (let waitedMs = 0; height > 0 && !ledger.hasBlock(height); waitedMs += CATCH_UP_STEP_MS) {
+      if (waitedMs >= CATCH_UP_MS) return;
+      await delay(CATCH_UP_STEP_MS);
+      ledger.refresh();
+    }
+  }
 }
+
+/** A transaction of the store is a second under load; one that takes longer is not waited for. */
+const CATCH_UP_MS = 3_000;
+const CATCH_UP_STEP_MS = 10;
 
 interface TipFacts {
   readonly height: number;

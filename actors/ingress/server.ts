@@ -125,7 +125,7 @@ function addRoutes(server: FastifyInstance, parts: ServerParts, arrivals: Arriva
     return send(reply, request, await batches.submit(request.body as Buffer, request.id, wait));
   });
   for (const [path, query] of queries.routes) {
-    server.get(path, (request, reply) => send(reply, request, query(request)));
+    server.get(path, async (request, reply) => send(reply, request, await query(request)));
   }
 }
 

@@ -73,6 +73,10 @@ export class LedgerReader {
     return found?.digest === digest.toString('hex') ? position : undefined;
   }
 
+  hasBlock(height: number): boolean {
+    return this.#tables.blocks.doesExist(height);
+  }
+
   block(height: number): StoredBlock | undefined {
     const bytes = this.#tables.blocks.get(height);
     return bytes === undefined ? undefined : decodeBlock(bytes);
