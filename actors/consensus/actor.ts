@@ -198,7 +198,7 @@ function* unpack(batch: ProposeBatch): Generator<Pooled> {
     const publicKey = batch.publicKeys[index]!;
     const keyId = batch.keyIds[index]!;
     const entry: Entry = {
-      prepared: preparedFrom(batch, index, raw, digest, body),
+      prepared: new Proposed(batch, index, raw, digest, body),
       raw,
       issuer: batch.issuers[index]!,
       key:
@@ -213,24 +213,36 @@ function* unpack(batch: ProposeBatch): Generator<Pooled> {
   }
 }
 
-function preparedFrom(batch: ProposeBatch, index: number, raw: Buffer, digest: Buffer, body: Buffer): Prepared {
-  const issuedAtMs = batch.issuedAtMs[index]!;
-  const isPcs = batch.algs[index] === '';
-  return {
-    kind: batch.kinds[index]!,
-    issuer: isPcs ? '' : batch.issuers[index]!,
-    id: batch.ids[index]!,
-    issuedAtMs: Number.isNaN(issuedAtMs) ? null : issuedAtMs,
-    alg: isPcs ? null : (batch.algs[index] as 'ed25519' | 'hmac-sha256'),
-    digest,
-    body,
-    signedBytes: EMPTY,
-    signature: EMPTY,
-    get payload(): JsonObject {
-      const parsed = JSON.parse(raw.toString('utf8')) as JsonObject;
-      return isPcs ? parsed : (parsed.payload as JsonObject);
-    },
-  };
+/** What ingress has prepared. A class, because an accessor in an object literal is defined anew, and slowly, each time. */
+class Proposed implements Prepared {
+  readonly kind: string;
+  readonly issuer: string;
+  readonly id: string;
+  readonly issuedAtMs: number | null;
+  readonly alg: 'ed25519' | 'hmac-sha256' | null;
+  readonly digest: Buffer;
+  readonly body: Buffer;
+  readonly signedBytes = EMPTY;
+  readonly signature = EMPTY;
+  readonly #raw: Buffer;
+
+  constructor(batch: ProposeBatch, index: number, raw: Buffer, digest: Buffer, body: Buffer) {
+    const issuedAtMs = batch.issuedAtMs[index]!;
+    const isPcs = batch.algs[index] === '';
+    this.kind = batch.kinds[index]!;
+    this.issuer = isPcs ? '' : batch.issuers[index]!;
+    this.id = batch.ids[index]!;
+    this.issuedAtMs = Number.isNaN(issuedAtMs) ? null : issuedAtMs;
+    this.alg = isPcs ? null : (batch.algs[index] as 'ed25519' | 'hmac-sha256');
+    this.digest = digest;
+    this.body = body;
+    this.#raw = raw;
+  }
+
+  get payload(): JsonObject {
+    const parsed = JSON.parse(this.#raw.toString('utf8')) as JsonObject;
+    return this.alg === null ? parsed : (parsed.payload as JsonObject);
+  }
 }
 
 const EMPTY = Buffer.alloc(0);

@@ -12,7 +12,11 @@ export type Wait = Pick<Waiter, 'deadlineMs' | 'limitMs' | 'respondAsync'>;
 const ADMISSION_MS = 2_000;
 
 /** From the header Prefer; times are of the monotonic clock, in milliseconds. */
-export function waitOf(prefer: string | string[] | undefined, limits: QuorateConfig['limits'], nowMs: number): Wait {
+export function waitOf(
+  prefer: string | string[] | undefined,
+  limits: Pick<QuorateConfig['limits'], 'wait_default_ms' | 'server_timeout_ms'>,
+  nowMs: number,
+): Wait {
   let waitMs = limits.wait_default_ms;
   let respondAsync = false;
   if (prefer !== undefined) {

@@ -1,11 +1,9 @@
-// Kill drill: actors of a living node are killed in turn and again while clients submit. A command for the full counts
-// (`node dist/testnet/drills/actor-kills.js`, see main for its options), a function for its test.
+// Kill drill: actors of a living node are killed in turn and again while clients submit. Called by main.ts with full counts
+// and by its test with small ones.
 // It must never forgive: whatever was not promised for a kill is a fault, and the exit code is the verdict.
 import { readFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { open } from 'lmdb';
 import { parseClientKey } from '../../client/sign.js';
 import { ACTOR_IDS, type ActorId } from '../../config/schema.js';
@@ -346,31 +344,30 @@ function extraOf(text: string): [ActorId, number] {
   return [actor, Number(count)];
 }
 
-/**
- * Each part has a node of its own: the log grows with every submission, and restarts read it. Exit code 1: a promise was
- * broken, or a recovery took too long.
- */
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      connections: { type: 'string', default: '64' },
-      rounds: { type: 'string', default: '20' },
-      extra: { type: 'string', multiple: true, default: ['store=200', 'dedup=200'] },
-      storm: { type: 'string', default: '100' },
-      verbose: { type: 'boolean', default: false },
-    },
-  });
-  const parts: Pick<ActorKillsOptions, 'rounds' | 'extra' | 'storm'>[] = [
-    { rounds: Number(values.rounds) },
-    ...values.extra.map((text) => ({ rounds: 0, extra: Object.fromEntries([extraOf(text)]) })),
-    { rounds: 0, storm: Number(values.storm) },
-  ];
-  for (const part of parts) {
-    const progress = values.verbose ? { progress: (line: string) => void process.stderr.write(`${line}\n`) } : {};
-    const report = await actorKills({ connections: Number(values.connections), ...part, ...progress });
-    process.stdout.write(`${JSON.stringify(part)}\n${reportText(report)}\n`);
-    if (report.faults.length > 0 || report.slow.length > 0) process.exitCode = 1;
-  }
+export interface ActorKillsCounts {
+  readonly connections: number;
+  readonly rounds: number;
+  /** `ACTOR=COUNT`. Throws for anything else. */
+  readonly extra: readonly string[];
+  readonly storm: number;
+  readonly log: (line: string) => void;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
+/**
+ * The drill with full counts. Each part has a node of its own: the log grows with every submission, and restarts read it.
+ * False when a promise was broken, or a recovery took too long.
+ */
+export async function actorKillsDrill({ connections, rounds, extra, storm, log }: ActorKillsCounts): Promise<boolean> {
+  const parts: Pick<ActorKillsOptions, 'rounds' | 'extra' | 'storm'>[] = [
+    { rounds },
+    ...extra.map((text) => ({ rounds: 0, extra: Object.fromEntries([extraOf(text)]) })),
+    { rounds: 0, storm },
+  ];
+  let kept = true;
+  for (const part of parts) {
+    const report = await actorKills({ connections, ...part });
+    log(`${JSON.stringify(part)}\n${reportText(report)}`);
+    kept &&= report.faults.length === 0 && report.slow.length === 0;
+  }
+  return kept;
+}
