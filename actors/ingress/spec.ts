@@ -27,6 +27,8 @@ export function ingressSpec(config: NodeConfig): ActorSpec<NodeConfig> {
     links: ['wal-writer', 'dedup', 'consensus', 'store'],
     heartbeatMs: supervision.heartbeat_ms,
     memoryMb: supervision.memory_mb,
+    // At 256 connections 24 MB cost a fifth of the throughput.
+    youngGenerationMb: 48,
     startTimeoutMs: 20_000,
     shutdownMs: supervision.shutdown_ms,
     configure: (node): IngressConfig => {

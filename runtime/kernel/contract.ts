@@ -156,7 +156,13 @@ export interface ActorSpec<Config = unknown> {
   /** Has a kill gate around its writes. */
   readonly gated?: boolean;
   readonly heartbeatMs: number;
+  /** Limit of the old generation: what lives on. */
   readonly memoryMb: number;
+  /**
+   * Limit of the young generation, beside it; YOUNG_GENERATION_MB (define.ts) when absent. It should have room for a few
+   * times what is in flight at once: each collection copies what is.
+   */
+  readonly youngGenerationMb?: number;
   readonly startTimeoutMs: number;
   readonly shutdownMs: number;
   /** This actor's part of the node's configuration. */

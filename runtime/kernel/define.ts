@@ -16,6 +16,9 @@ export const SPEC_DEFAULTS = {
   shutdownMs: 5_000,
 } as const;
 
+/** Of an actor whose spec names none. Without a limit V8 lets it grow to 48 MB in every thread. */
+export const YOUNG_GENERATION_MB = 24;
+
 type Defaulted = keyof typeof SPEC_DEFAULTS;
 
 /** A spec with the defaults filled in. */

@@ -13,12 +13,6 @@ export interface ThreadHostOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/**
- * Left alone it grows to 48 MB in every thread; at 24 MB an actor collects somewhat more often (2 ms each) and the node
- * holds 60 MB less.
- */
-export const YOUNG_GENERATION_MB = 24;
-
 const ENTRY = new URL('./entry.js', import.meta.url);
 
 /** What entry.ts finds in workerData. */
@@ -63,7 +57,7 @@ function spawn(boot: Boot, events: HostEvents, options: ThreadHostOptions): Host
     execArgv: [],
     env: { ...options.env },
     name: boot.id,
-    resourceLimits: { maxOldGenerationSizeMb: boot.memoryMb, maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+    resourceLimits: { maxOldGenerationSizeMb: boot.memoryMb, maxYoungGenerationSizeMb: boot.youngGenerationMb },
   });
   worker.on('error', (thrown) => events.error(errorOf(thrown)));
   worker.on('messageerror', (thrown) => events.error(errorOf(thrown)));

@@ -2,6 +2,7 @@
 // alone. It must never be reused, and never terminates a thread whose gate is busy with a write.
 import type { ActorSpec, Clock } from './contract.js';
 import type { ControlName, ControlReply, ControlSurface } from './control.js';
+import { YOUNG_GENERATION_MB } from './define.js';
 import type { Host, HostError, Hosted } from './host.js';
 import { createVitals, VitalsView } from './vitals.js';
 import type { ActorLogOptions, LinkEnd, NoticeToActor, NoticeToSupervisor, Ready } from './wire.js';
@@ -17,6 +18,8 @@ export const LOAD_LIMIT_MS = 5_000;
 export const EXIT_LIMIT_MS = 10_000;
 /** The same inside a declared native section, such as an fdatasync on a stalled disk. */
 export const NATIVE_EXIT_LIMIT_MS = 60_000;
+/** V8 adds at most this much to the limits that a thread is given. */
+const HEAP_SLACK_MB = 40;
 /** Between the end of a dying thread's ports and its exit. */
 const PORT_BEFORE_EXIT_MS = 1_000;
 
@@ -44,7 +47,10 @@ export interface Exit {
 }
 
 export interface IncarnationOptions {
-  readonly spec: Pick<ActorSpec, 'id' | 'module' | 'gated' | 'heartbeatMs' | 'memoryMb' | 'startTimeoutMs'>;
+  readonly spec: Pick<
+    ActorSpec,
+    'id' | 'module' | 'gated' | 'heartbeatMs' | 'memoryMb' | 'youngGenerationMb' | 'startTimeoutMs'
+  >;
   readonly number: number;
   readonly config: unknown;
   readonly links: readonly { readonly peer: string; readonly outcomeUnknownOnDeath: boolean }[];
@@ -95,6 +101,7 @@ export class Incarnation {
         config: options.config,
         heartbeatMs: spec.heartbeatMs,
         memoryMb: spec.memoryMb,
+        youngGenerationMb: spec.youngGenerationMb ?? YOUNG_GENERATION_MB,
         vitals,
         log: options.log,
         links: options.links,
@@ -112,6 +119,12 @@ export class Incarnation {
         exit: (exitCode) => this.#onExit(exitCode),
       },
     );
+  }
+
+  /** What the heap limit of the thread can be at most when the limits of its spec are in force. */
+  get heapLimitMaxMb(): number {
+    const { memoryMb, youngGenerationMb = YOUNG_GENERATION_MB } = this.#options.spec;
+    return memoryMb + youngGenerationMb + HEAP_SLACK_MB;
   }
 
   /** Set once init returned. */

@@ -37,8 +37,6 @@ import { ActorError, describe } from './wire-error.js';
 
 export const EXIT_BUDGET_SPENT = 70;
 export const EXIT_STUCK_THREAD = 71;
-/** V8 adds at most this much for young objects to the limit that a thread is given. */
-const YOUNG_GENERATION_MB = 64;
 export const INSPECT_DEADLINE_MS = 1_000;
 
 type Mode = 'idle' | 'running' | 'stopping' | 'halted';
@@ -278,13 +276,13 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     this.#emit(seat, { kind: 'starting' });
     incarnation.init().then(
       ({ heapLimitMb }) => {
-        if (!incarnation.fenced) this.#onReady(seat, heapLimitMb);
+        if (!incarnation.fenced) this.#onReady(seat, incarnation, heapLimitMb);
       },
       (thrown) => void incarnation.endFailedStart(thrown),
     );
   }
 
-  #onReady(seat: Seat<Config>, heapLimitMb: number): void {
+  #onReady(seat: Seat<Config>, incarnation: Incarnation, heapLimitMb: number): void {
     const { spec } = seat;
     seat.state = 'up';
     seat.attempted = true;
@@ -293,7 +291,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     seat.cause = null;
     this.#switchboard.ready(spec.id);
     // --max-old-space-size on the command line silently overrides every thread's limit.
-    if (heapLimitMb > spec.memoryMb + YOUNG_GENERATION_MB) {
+    if (heapLimitMb > incarnation.heapLimitMaxMb) {
       const limits = { memory_mb: spec.memoryMb, heap_limit_mb: Math.round(heapLimitMb) };
       this.#log.warn({ ...subject(seat), ...limits }, 'memory limit of the actor is not in force');
     }

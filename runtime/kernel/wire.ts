@@ -109,6 +109,7 @@ export interface Boot {
   readonly config: unknown;
   readonly heartbeatMs: number;
   readonly memoryMb: number;
+  readonly youngGenerationMb: number;
   readonly vitals: SharedArrayBuffer;
   readonly log: ActorLogOptions;
   /** Every peer this actor may talk to; those already up come with their end of the channel. */
