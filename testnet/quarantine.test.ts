@@ -1,11 +1,12 @@
 // A log that cannot be trusted: what a node does about it, and the way back that docs/OPERATIONS.md describes.
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
+import { copyDirectory } from './local/copy.js';
 import { LocalNode } from './local/node.js';
 
 const MAIN = fileURLToPath(new URL('../../runtime/main.js', import.meta.url));
@@ -70,7 +71,7 @@ test.serial(
     const digest = await used(t, dataDir);
     const segment = join(dataDir, 'wal', SEGMENT);
     const whole = join(dataDir, '..', 'whole');
-    cpSync(dataDir, whole, { recursive: true });
+    copyDirectory(dataDir, whole);
     flipByte(segment, HEADER_BYTES + 400);
 
     const verified = await quorate('wal', 'verify', '--data-dir', dataDir);
@@ -89,7 +90,7 @@ test.serial(
 
     t.is((await quorate('wal', 'repair', '--data-dir', dataDir)).code, 65, 'without consent nothing is given up');
     rmSync(dataDir, { recursive: true });
-    cpSync(whole, dataDir, { recursive: true });
+    copyDirectory(whole, dataDir);
     const restored = await start(t, dataDir);
     t.is((await fetch(`${restored.endpoints.ops}/readyz`)).status, 200, 'the copy of a stopped node is a backup');
     t.is((await fetch(`${restored.endpoints.api}/v1/submissions/${digest}`)).status, 200);

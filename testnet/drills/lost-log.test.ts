@@ -1,10 +1,11 @@
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { type JsonObject, type JsonValue, parseStrict } from '../../protocol/json.js';
 import { verifyReceipt } from '../../protocol/receipt-verify.js';
 import { command, temporaryDirectory } from '../lifecycle/support.js';
+import { copyDirectory } from '../local/copy.js';
 import type { LocalNode } from '../local/node.js';
 import { DrillClient, type Promised } from './client.js';
 import { Connections } from './exchange.js';
@@ -175,11 +176,11 @@ test.serial(
     await firstStart(dataDir);
     const first = await newClient(t, dataDir, 'first');
     await work(t, dataDir, first, 2);
-    cpSync(join(dataDir, 'wal'), join(dataDir, '..', 'old'), { recursive: true });
+    copyDirectory(join(dataDir, 'wal'), join(dataDir, '..', 'old'));
     const second = await newClient(t, dataDir, 'second');
     await work(t, dataDir, second, 3);
     rmSync(join(dataDir, 'wal'), { recursive: true });
-    cpSync(join(dataDir, '..', 'old'), join(dataDir, 'wal'), { recursive: true });
+    copyDirectory(join(dataDir, '..', 'old'), join(dataDir, 'wal'));
     const promises = new Map([...first.promises, ...second.promises]);
     const { height } = await checkLedger(dataDir, promises);
     await isQuarantined(t, dataDir, promises, /the ledger is at height \d+, and the log proves no more than \d+/);

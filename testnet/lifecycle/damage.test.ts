@@ -1,12 +1,13 @@
 // Files that are old, damaged, or of somebody else: each start either mends it, or ends with the file, the cause, the
 // remedy and 78, never in a loop of restarts.
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { ClientKey } from '../../client/sign.js';
 import type { JsonObject } from '../../protocol/json.js';
+import { copyDirectory } from '../local/copy.js';
 import { LocalNode } from '../local/node.js';
 import { http, post, put, quorate, readClientKey, signer, temporaryDirectory, until } from './support.js';
 
@@ -116,7 +117,7 @@ test.after.always(() => rmSync(root, { recursive: true, force: true }));
 /** A path in a fresh copy of the node's data. */
 function copy(t: ExecutionContext): { dataDir: string; at: (name: string) => string } {
   const dataDir = join(temporaryDirectory(t), 'data');
-  cpSync(template, dataDir, { recursive: true });
+  copyDirectory(template, dataDir);
   return { dataDir, at: (name) => join(dataDir, name) };
 }
 
@@ -159,7 +160,7 @@ test('CF-9: genesis and log, genesis and ledger must be of one chain, and no new
   const foreign = await start(t, other);
   await foreign.stop();
   rmSync(at('ledger'), { recursive: true });
-  cpSync(join(other, 'ledger'), at('ledger'), { recursive: true });
+  copyDirectory(join(other, 'ledger'), at('ledger'));
   t.regex(await refused(t, dataDir), /ledger belongs to chain [0-9a-f]{64}, genesis\.json makes chain/);
 });
 
