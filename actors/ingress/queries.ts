@@ -58,7 +58,7 @@ export class Queries {
       return this.#malformed('both ?issuer= and &id= are needed', request);
     }
     const name = `${issuer}\0${id}`;
-    const find = () => door.underwayAs(name) ?? ledger.find(name)?.digest ?? null;
+    const find = () => ledger.find(name)?.digest ?? door.underwayAs(name);
     let digest = find();
     if (digest === null) {
       await this.#catchUp();

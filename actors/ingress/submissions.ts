@@ -93,7 +93,7 @@ function pathOf(url: string): string {
 }
 
 function write(response: ServerResponse, requestId: string, answer: Answer, isLast: boolean): void {
-  if (response.destroyed) return;
+  if (response.destroyed || response.headersSent) return;
   const headers: Record<string, string | number> = {
     ...answer.headers,
     'x-request-id': requestId,

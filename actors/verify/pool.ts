@@ -90,7 +90,11 @@ export class VerifyPool {
   }
 
   async close(): Promise<void> {
-    this.#deadlines.stop();
-    await this.#pool.close();
+    // A task that hangs is waited for, and still aborted.
+    try {
+      await this.#pool.close();
+    } finally {
+      this.#deadlines.stop();
+    }
   }
 }

@@ -46,6 +46,8 @@ export class TaskDeadlines {
       return await run(signal);
     } finally {
       this.#running.delete(signal);
+      // A Set keeps what was in it for a while (runtime/kernel/releasing-map): then only the signal, not who listened.
+      signal.removeEventListener();
     }
   }
 
