@@ -40,6 +40,8 @@ const JSON_HEADERS = { 'content-type': 'application/json; charset=utf-8', 'cache
 
 export class Answers {
   readonly #random: () => number;
+  #lastOutcome = '';
+  #lastStatus = 0;
 
   /** `random` in [0, 1) spreads Retry-After, so that clients refused together do not come back together. */
   constructor(random: () => number) {
@@ -71,8 +73,12 @@ export class Answers {
 
   /** A final answer; the HTTP status is the outcome's (DECISIONS 33). */
   final(outcome: string, receipt: string): Answer {
-    const { status } = JSON.parse(outcome) as { status: number };
-    return this.json(`{"state":"final","outcome":${outcome},"receipt":${receipt}}`, status);
+    // Most outcomes of a node are the same few bytes.
+    if (outcome !== this.#lastOutcome) {
+      this.#lastStatus = (JSON.parse(outcome) as { status: number }).status;
+      this.#lastOutcome = outcome;
+    }
+    return this.json(`{"state":"final","outcome":${outcome},"receipt":${receipt}}`, this.#lastStatus);
   }
 
   refusalOfCode(code: string, detail: string): Refusal {

@@ -341,11 +341,11 @@ export class Door {
     const end = this.#parts.metrics.stage('answer');
     const receipts = this.#parts.answers.receiptsOf(block);
     for (let index = 0; index < block.outcomes.length; index++) {
-      const submission =
-        this.#pending.get(bytesKey(block.digests, 32 * index)) ?? this.#pending.get(bytesKey(block.bodies, 32 * index));
+      const digest = bytesKey(block.digests, 32 * index);
+      const submission = this.#pending.get(digest) ?? this.#pending.get(bytesKey(block.bodies, 32 * index));
       if (submission === undefined) continue;
       const answer = receipts.answer(index);
-      this.#parts.recorded.remember(submission.content, bytesKey(block.digests, 32 * index), {
+      this.#parts.recorded.remember(submission.content, digest, {
         block: receipts,
         index,
       });

@@ -6,6 +6,11 @@ export type StageName = 'parse' | 'verify' | 'dedup' | 'answer';
 
 const STAGE_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
+interface RequestChildren {
+  readonly timer: Histogram.Internal<'method' | 'route'>;
+  readonly counters: Map<number, Counter.Internal>;
+}
+
 export function createMetrics(registry: Registry, depth: () => number) {
   const registers = [registry];
   const requests = new Counter({
@@ -42,8 +47,21 @@ export function createMetrics(registry: Registry, depth: () => number) {
     help: 'Submissions that ended final with a status other than 200.',
     registers,
   });
-  const requestChildren = new Map<string, Counter.Internal>();
-  const durationChildren = new Map<string, Histogram.Internal<'method' | 'route'>>();
+  /** By route, then method: both are constants of the code, whose lookup costs nothing; a name put together would. */
+  const children = new Map<string, Map<string, RequestChildren>>();
+  const childrenOf = (method: string, route: string): RequestChildren => {
+    let methods = children.get(route);
+    if (methods === undefined) {
+      methods = new Map();
+      children.set(route, methods);
+    }
+    let found = methods.get(method);
+    if (found === undefined) {
+      found = { timer: duration.labels(method, route), counters: new Map() };
+      methods.set(method, found);
+    }
+    return found;
+  };
   return {
     ingest: new Counter({ name: 'quorate_ingest_total', help: 'Submissions that passed admission.', registers }),
     dedupHits: new Counter({
@@ -60,18 +78,12 @@ export function createMetrics(registry: Registry, depth: () => number) {
     stage: (stage: StageName) => stages.startTimer({ stage }),
     outcome: (status: number) => (status === 200 ? accepted : escalated).inc(),
     request(method: string, route: string, status: number, seconds: number): void {
-      const name = `${method} ${route}`;
-      let timer = durationChildren.get(name);
-      if (timer === undefined) {
-        timer = duration.labels(method, route);
-        durationChildren.set(name, timer);
-      }
+      const { timer, counters } = childrenOf(method, route);
       timer.observe(seconds);
-      const counted = `${name} ${status}`;
-      let counter = requestChildren.get(counted);
+      let counter = counters.get(status);
       if (counter === undefined) {
         counter = requests.labels(method, route, String(status));
-        requestChildren.set(counted, counter);
+        counters.set(status, counter);
       }
       counter.inc();
     },

@@ -1,6 +1,6 @@
 // POST /v1/submissions and /v1/pcs/submit, on node's own HTTP: the hot routes. Called by the server before its router,
 // which would cost them more than HTTP itself. It parses no body: the log comes first.
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeader, ServerResponse } from 'node:http';
 import { requestIdOf } from '../../observability/request-id.js';
 import { InboxRoute } from '../../protocol/wal-record.js';
 import type { Refusal } from './answers.js';
@@ -92,13 +92,15 @@ function pathOf(url: string): string {
   return query === -1 ? url : url.slice(0, query);
 }
 
+/** Node takes headers in pairs as they are, and puts head and body into one write where both are of one encoding. */
 function write(response: ServerResponse, requestId: string, answer: Answer, isLast: boolean): void {
   if (response.destroyed || response.headersSent) return;
-  const headers: Record<string, string | number> = {
-    ...answer.headers,
-    'x-request-id': requestId,
-    'content-length': Buffer.byteLength(answer.body),
-  };
-  if (isLast) headers.connection = 'close';
-  response.writeHead(answer.status, headers).end(answer.body);
+  const { body } = answer;
+  const sizeBytes = Buffer.byteLength(body);
+  const headers: (string | number)[] = ['x-request-id', requestId, 'content-length', sizeBytes];
+  for (const name in answer.headers) headers.push(name, answer.headers[name]!);
+  if (isLast) headers.push('connection', 'close');
+  response
+    .writeHead(answer.status, headers as OutgoingHttpHeader[])
+    .end(body, sizeBytes === body.length ? 'latin1' : 'utf8');
 }
