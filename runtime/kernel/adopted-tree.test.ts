@@ -18,6 +18,8 @@ const FIRST: Config = { intensity: 0, memoryMb: 64, ids: ['a', 'b'] };
 function tree({ intensity, memoryMb, ids }: Config): GroupSpec<Config> {
   const children = ids.map((id) =>
     defineSpec<Config>({
+      // Scripted threads do not beat.
+      heartbeatMs: 2 ** 31,
       id,
       module: new URL('file:///nowhere.js'),
       restart: 'immediate',

@@ -155,6 +155,10 @@ export interface ActorSpec<Config = unknown> {
   readonly outcomeUnknownOnDeath?: boolean;
   /** Has a kill gate around its writes. */
   readonly gated?: boolean;
+  /**
+   * Silence after which the thread counts as hung: a blocked loop shows no sign of life within this. A declared native
+   * section is no silence. It is noticed within one and a half times this.
+   */
   readonly heartbeatMs: number;
   /** Limit of the old generation: what lives on. */
   readonly memoryMb: number;

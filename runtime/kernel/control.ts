@@ -4,6 +4,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import * as Comlink from 'comlink';
 import type { Clock } from './contract.js';
+import type { Misdeed } from './misdeeds.js';
 import type { MetricSnapshot } from './retired.js';
 import type { Ready } from './wire.js';
 import { ActorError, fromWire, toWire, type WireError } from './wire-error.js';
@@ -22,6 +23,8 @@ export interface ControlSurface {
   stop(): Promise<MetricSnapshot>;
   metrics(): Promise<MetricSnapshot>;
   inspect(): Promise<object>;
+  /** Goes wrong on demand. Rejects with `refused` unless the supervisor was made for drills. */
+  misbehave(misdeed: Misdeed): Promise<void>;
 }
 
 export type ControlName = keyof ControlSurface;
@@ -53,6 +56,7 @@ const CONTROL_NAMES: { readonly [K in ControlName]: true } = {
   stop: true,
   metrics: true,
   inspect: true,
+  misbehave: true,
 };
 
 /** The actor's end: exposes these names and nothing that can be reached from a prototype. */

@@ -10,7 +10,7 @@ export function defineActor<C extends ContractShape, State, L, Config>(
 }
 
 export const SPEC_DEFAULTS = {
-  heartbeatMs: 250,
+  heartbeatMs: 1_000,
   memoryMb: 256,
   startTimeoutMs: 10_000,
   shutdownMs: 5_000,

@@ -10,6 +10,7 @@ import type { ThreadBoot } from './host-thread.js';
 import { definitionOf, Runner } from './runner.js';
 import { registerThreadMetrics } from './thread-metrics.js';
 import { loadGated } from './vitals.js';
+import { BEATS } from './watchdog.js';
 import type { ActorLogOptions, Boot, LogFactory, NoticeToActor, ThreadLog } from './wire.js';
 
 process.setSourceMapsEnabled(true);
@@ -37,7 +38,7 @@ supervisor.on('message', (notice: NoticeToActor) => {
   runner.abandon();
   process.exit(0);
 });
-setInterval(() => runner.vitals.beat(), boot.heartbeatMs).unref();
+setInterval(() => runner.vitals.beat(), boot.heartbeatMs / BEATS).unref();
 exposeControl(control, runner);
 
 async function openLog({ id, incarnation, log: options }: Boot): Promise<ThreadLog> {

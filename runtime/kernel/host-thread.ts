@@ -4,6 +4,7 @@ import { MessageChannel, MessagePort, type TransferListItem, Worker } from 'node
 import type { Clock } from './contract.js';
 import { ComlinkControl } from './control.js';
 import type { Host, HostError, HostEvents, Hosted } from './host.js';
+import { captureStack } from './thread-stack.js';
 import type { Boot, DataPort, NoticeToActor, NoticeToSupervisor } from './wire.js';
 import { ActorError, describe } from './wire-error.js';
 
@@ -44,7 +45,12 @@ function stillborn(thrown: unknown, events: HostEvents): Hosted {
     events.exit(1);
   });
   const refusal = new ActorError('start_failed', describe(thrown));
-  return { control: { closed: true, call: () => Promise.reject(refusal), close() {} }, post() {}, terminate() {} };
+  return {
+    control: { closed: true, call: () => Promise.reject(refusal), close() {} },
+    post() {},
+    stack: () => Promise.resolve(null),
+    terminate() {},
+  };
 }
 
 function spawn(boot: Boot, events: HostEvents, options: ThreadHostOptions): Hosted {
@@ -66,6 +72,7 @@ function spawn(boot: Boot, events: HostEvents, options: ThreadHostOptions): Host
   return {
     control: new ComlinkControl(ours, options.clock),
     post: (notice) => worker.postMessage(notice, transferOf(notice)),
+    stack: (limitMs) => captureStack(worker.threadId, limitMs),
     terminate() {
       // Its promise says no more than 'exit', and may never settle.
       worker.terminate().catch((thrown) => events.error(errorOf(thrown)));

@@ -20,6 +20,8 @@ export interface Hosted {
   readonly control: Control;
   /** One-way and in order. To a dead incarnation: nothing happens. */
   post(notice: NoticeToActor): void;
+  /** The stack of what it runs right now, or null where it runs no JavaScript or does not say within `limitMs`. */
+  stack(limitMs: number): Promise<string | null>;
   /** Asks for the end; `exit` tells when it came, which may be never while the incarnation is in native code. */
   terminate(): void;
 }

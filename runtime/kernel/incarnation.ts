@@ -1,10 +1,11 @@
 // One life of one actor, seen from the supervisor: spawned, ready, fenced, ended, exited. Called by the supervisor
 // alone. It must never be reused, and never terminates a thread whose gate is busy with a write.
-import type { ActorSpec, Clock } from './contract.js';
+import type { ActorSpec, Clock, Timer } from './contract.js';
 import type { ControlName, ControlReply, ControlSurface } from './control.js';
 import { YOUNG_GENERATION_MB } from './define.js';
 import type { Host, HostError, Hosted } from './host.js';
 import { createVitals, VitalsView } from './vitals.js';
+import { Watchdog } from './watchdog.js';
 import type { ActorLogOptions, LinkEnd, NoticeToActor, NoticeToSupervisor, Ready } from './wire.js';
 import { ActorError, describe } from './wire-error.js';
 
@@ -20,6 +21,8 @@ export const EXIT_LIMIT_MS = 10_000;
 export const NATIVE_EXIT_LIMIT_MS = 60_000;
 /** V8 adds at most this much to the limits that a thread is given. */
 const HEAP_SLACK_MB = 40;
+/** How long a thread that hangs is asked for its stack: 50 ms where it runs JavaScript, and never where it does not. */
+export const STACK_LIMIT_MS = 500;
 /** Between the end of a dying thread's ports and its exit. */
 const PORT_BEFORE_EXIT_MS = 1_000;
 
@@ -27,6 +30,8 @@ export type ExitReason =
   /** An uncaught error. */
   | 'crashed'
   | 'out_of_memory'
+  /** Its loop stood still longer than its heartbeat allows. */
+  | 'hung'
   /** process.exit, or nothing left to do: an actor never ends by itself. */
   | 'exited'
   | 'start_failed'
@@ -56,12 +61,15 @@ export interface IncarnationOptions {
   readonly links: readonly { readonly peer: string; readonly outcomeUnknownOnDeath: boolean }[];
   readonly connected: readonly LinkEnd[];
   readonly log: ActorLogOptions;
+  readonly drills: boolean;
   readonly host: Host;
   readonly clock: Clock;
   readonly onNotice: (notice: NoticeToSupervisor) => void;
   /** Called once, before terminate and at the latest at the exit: nothing of this incarnation counts any more. */
   readonly onFence: () => void;
   readonly onExit: (exit: Exit) => void;
+  /** The loop stood still for long, and turned again before it was ended. */
+  readonly onBlocked: (blocked: { readonly silentMs: number; readonly stack: string | null }) => void;
   /** The thread cannot be ended. */
   readonly onStuck: (detail: string) => void;
 }
@@ -79,6 +87,7 @@ export class Incarnation {
   #fenced = false;
   #exit: Exit | null = null;
   #error: HostError | null = null;
+  #watchdog: Watchdog | null = null;
   #end: { readonly reason: ExitReason; readonly detail: string; readonly stack: string | null } | null = null;
 
   constructor(options: IncarnationOptions) {
@@ -104,6 +113,7 @@ export class Incarnation {
         youngGenerationMb: spec.youngGenerationMb ?? YOUNG_GENERATION_MB,
         vitals,
         log: options.log,
+        drills: options.drills,
         links: options.links,
         connected: options.connected,
       },
@@ -148,7 +158,26 @@ export class Incarnation {
     }
     if (this.#fenced) throw new ActorError('start_failed', 'ended while it started');
     this.#ready = ready;
+    this.#watchdog = new Watchdog({
+      clock: this.#options.clock,
+      heartbeatMs: this.#options.spec.heartbeatMs,
+      vitals: this.vitals,
+      onSilent: (silentMs) => void this.#onSilent(silentMs),
+    });
     return ready;
+  }
+
+  /** Asks for the stack first: it says what to mend, and the thread takes it along. */
+  async #onSilent(silentMs: number): Promise<void> {
+    const beats = this.vitals.beats();
+    const stack = await this.#hosted.stack(STACK_LIMIT_MS);
+    if (this.#fenced) return;
+    if (this.vitals.beats() !== beats) {
+      this.#options.onBlocked({ silentMs, stack });
+      return;
+    }
+    const where = stack === null ? ', in native code' : '';
+    await this.end('hung', `no sign of life for ${Math.round(silentMs)} ms${where}`, stack);
   }
 
   call<K extends ControlName>(
@@ -170,7 +199,8 @@ export class Incarnation {
     if (this.#exit !== null) return;
     if (!(await this.#mayTerminate())) return;
     if (this.#exit !== null) return;
-    if (this.#ready?.abandons === true) {
+    // One that hangs reads no notice.
+    if (this.#ready?.abandons === true && reason !== 'hung') {
       this.post({ kind: 'abandon' });
       await this.#exitWithin(ABANDON_LIMIT_MS);
       if (this.#exit !== null) return;
@@ -236,6 +266,7 @@ export class Incarnation {
   #fence(): void {
     if (this.#fenced) return;
     this.#fenced = true;
+    this.#watchdog?.stop();
     this.#hosted.control.close(new ActorError('start_failed', `"${this.#options.spec.id}" was ended`));
     this.#options.onFence();
   }
@@ -267,6 +298,19 @@ export class Incarnation {
     if (!wasReady) return { reason: 'start_failed', detail, stack };
     return { reason: error === null ? 'exited' : 'crashed', detail, stack };
   }
+}
+
+/** The hard end of several at once. True when every thread is gone within `limitMs`. */
+export async function endAll(living: readonly Incarnation[], clock: Clock, limitMs: number): Promise<boolean> {
+  let timer: Timer | null = null;
+  const limit = new Promise<boolean>((resolve) => {
+    timer = clock.setTimer(limitMs, () => resolve(false));
+  });
+  for (const incarnation of living) void incarnation.end('stopped', 'the process ends');
+  const joined = Promise.all(living.map((incarnation) => incarnation.exited)).then(() => true);
+  const gone = await Promise.race([joined, limit]);
+  (timer as Timer | null)?.cancel();
+  return gone;
 }
 
 function exitWithoutError(exitCode: number): string {

@@ -55,7 +55,7 @@ function pair(t: ExecutionContext, outcomeUnknownOnDeath = false): Pair {
     names,
     state: () => null,
     transfers,
-    beat: () => {},
+    dispatched: () => {},
     handlers: {
       tell: {
         note: (_, payload) => {
@@ -322,7 +322,7 @@ test('RT-7: a bound without a handler is an error at once, not at the first mess
       handlers: { tell: {}, ask: {} },
       state: () => null,
       transfers: new WeakMap(),
-      beat: () => {},
+      dispatched: () => {},
     });
   t.throws(build, { message: /no handler for the ask "missing"/ });
 });

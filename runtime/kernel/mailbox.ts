@@ -33,8 +33,11 @@ export interface MailboxOptions {
   readonly handlers: Handlers;
   readonly state: () => unknown;
   readonly transfers: ReplyTransfers;
-  /** Raised per message, so that a flood that starves the timers does not look like a hang. */
-  readonly beat: () => void;
+  /**
+   * Called before each message is dealt with, so that a flood that starves the timers does not look like a hang, and that
+   * a post-mortem knows what came last. A tell is 1 + its index, an ask −1 − its index.
+   */
+  readonly dispatched: (what: number) => void;
 }
 
 export class Mailbox {
@@ -89,9 +92,13 @@ export class Mailbox {
   }
 
   #dispatch(served: Served, message: ToReceiver): void {
-    this.#options.beat();
-    if (message[0] === ASK) this.#answer(served, message[1], message[2], message[3]);
-    else this.#take(served, message[1], message[2]);
+    if (message[0] === ASK) {
+      this.#options.dispatched(-1 - message[2]);
+      this.#answer(served, message[1], message[2], message[3]);
+    } else {
+      this.#options.dispatched(1 + message[1]);
+      this.#take(served, message[1], message[2]);
+    }
   }
 
   /** A throw in a tell handler leaves no one to answer: it ends the actor, whose state cannot be trusted any more. */

@@ -103,6 +103,17 @@ export function treeProblems<Config>(root: GroupSpec<Config>): string[] {
   return problems;
 }
 
+/** The tree of a configuration. Throws when it cannot be run. */
+export function checkedTree<Config>(
+  tree: GroupSpec<Config> | ((config: Config) => GroupSpec<Config>),
+  config: Config,
+): GroupSpec<Config> {
+  const made = typeof tree === 'function' ? tree(config) : tree;
+  const problems = treeProblems(made);
+  if (problems.length > 0) throw new Error(`the supervision tree cannot be run: ${problems.join('; ')}`);
+  return made;
+}
+
 function allIds<Config>(node: ActorSpec<Config> | GroupSpec<Config>): string[] {
   return isGroup(node) ? [node.id, ...node.children.flatMap((child) => allIds(child))] : [node.id];
 }

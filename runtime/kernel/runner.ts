@@ -7,6 +7,7 @@ import type { ActorContext, Clock, ContractShape } from './contract.js';
 import type { ControlSurface, PrepareResult } from './control.js';
 import { PortLink } from './link.js';
 import { type Handlers, Mailbox, type ReplyTransfers } from './mailbox.js';
+import { type Misdeed, misbehave } from './misdeeds.js';
 import type { MetricSnapshot } from './retired.js';
 import { ThreadVitals } from './vitals.js';
 import {
@@ -92,7 +93,7 @@ export class Runner implements ControlSurface {
       handlers: definition,
       state: () => this.#state,
       transfers: this.#transfers,
-      beat: () => this.vitals.beat(),
+      dispatched: (what) => this.vitals.dispatched(what),
     });
     for (const { peer, outcomeUnknownOnDeath } of boot.links) {
       this.#links.set(peer, new PortLink(peer, clock, outcomeUnknownOnDeath));
@@ -173,6 +174,11 @@ export class Runner implements ControlSurface {
 
   async inspect(): Promise<object> {
     return this.#options.definition.inspect?.(this.#state) ?? {};
+  }
+
+  async misbehave(misdeed: Misdeed): Promise<void> {
+    if (!this.#options.boot.drills) throw new ActorError('refused', 'this supervisor was not made for drills');
+    misbehave(misdeed);
   }
 
   #changeLog({ level, reopen }: LogChange): void {

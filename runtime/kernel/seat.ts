@@ -31,6 +31,8 @@ export interface Seat<Config> {
   /** Why the next incarnation is needed; null for the first. */
   cause: string | null;
   lastExit: Exit | null;
+  /** Messages waiting in its mailbox when its last incarnation was fenced. */
+  depthAtEnd: number;
 }
 
 export function seatOf<Config>(tree: GroupSpec<Config>, spec: ActorSpec<Config>): Seat<Config> {
@@ -53,6 +55,7 @@ export function seatOf<Config>(tree: GroupSpec<Config>, spec: ActorSpec<Config>)
     upSinceMs: 0,
     cause: null,
     lastExit: null,
+    depthAtEnd: 0,
   };
 }
 

@@ -4,8 +4,10 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { BreakerPhase } from './breaker.js';
 import type { ActorSpec, Clock, ContractShape, GroupSpec, Link, ReportValue } from './contract.js';
+import type { CrashReport } from './flight-recorder.js';
 import type { Host } from './host.js';
 import type { Exit, ExitReason } from './incarnation.js';
+import type { Misdeed } from './misdeeds.js';
 import type { Action, RestartSettings } from './restart.js';
 import type { MetricSnapshot } from './retired.js';
 import type { ActorLogOptions, LogChange } from './wire.js';
@@ -24,6 +26,10 @@ export interface SupervisorOptions<Config> {
   readonly actorLogOptions: ActorLogOptions;
   /** Called at most once, when no restart can heal: the tree is frozen then, and `halt` is what remains. */
   readonly onFatal: (exitCode: number, reason: string) => void;
+  /** Told of every end that nobody asked for; crashFiles() makes a listener that keeps them as files. */
+  readonly onCrash?: (report: CrashReport) => void;
+  /** Lets `drill` make actors go wrong. Default false. */
+  readonly drills?: boolean;
   readonly registry?: Registry;
   /** Restart settings of one actor under the configuration in force; asked anew for each decision. */
   readonly restartSettings?: (config: Config, spec: ActorSpec<Config>) => RestartSettings;
@@ -66,6 +72,8 @@ export interface Supervisor<Config> {
   restart(id: string): Promise<void>;
   /** Ends the actor's thread at once; it comes back at once, and nothing is held against it. Resolves when it is gone. */
   kill(id: string): Promise<void>;
+  /** Makes the actor go wrong from within, as a defect would. Rejects unless the supervisor was made with `drills`. */
+  drill(id: string, misdeed: Misdeed): Promise<void>;
   /** Closes the breaker, forgets the failures and starts the actor now if it waits. */
   reset(id: string): void;
   /** Two phases over all actors: every actor accepts `config`, or none has it and the promise rejects. */

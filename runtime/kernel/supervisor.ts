@@ -4,11 +4,13 @@
 import type { Logger } from 'pino';
 import { Registry } from 'prom-client';
 import { Budgets } from './budgets.js';
-import type { Clock, ContractShape, GroupSpec, Link, ReportValue, Timer } from './contract.js';
-import { type Exit, Incarnation } from './incarnation.js';
+import type { Clock, ContractShape, GroupSpec, Link, ReportValue } from './contract.js';
+import { FlightRecorder } from './flight-recorder.js';
+import { type Exit, endAll, Incarnation } from './incarnation.js';
 import { MainCaller } from './main-caller.js';
 import { Milestones } from './milestones.js';
-import { affected, type Level, levelsOf, startOrder, support, treeProblems } from './order.js';
+import type { Misdeed } from './misdeeds.js';
+import { affected, checkedTree, type Level, levelsOf, startOrder, support } from './order.js';
 import { Reconfiguration } from './reconfiguration.js';
 import {
   type Action,
@@ -42,14 +44,7 @@ export const INSPECT_DEADLINE_MS = 1_000;
 type Mode = 'idle' | 'running' | 'stopping' | 'halted';
 
 export function supervise<Config>(options: SupervisorOptions<Config>): Supervisor<Config> {
-  return new TreeSupervisor(options, checkedTree(options, options.config));
-}
-
-function checkedTree<Config>({ tree }: Pick<SupervisorOptions<Config>, 'tree'>, config: Config): GroupSpec<Config> {
-  const made = typeof tree === 'function' ? tree(config) : tree;
-  const problems = treeProblems(made);
-  if (problems.length > 0) throw new Error(`the supervision tree cannot be run: ${problems.join('; ')}`);
-  return made;
+  return new TreeSupervisor(options, checkedTree(options.tree, options.config));
 }
 
 class TreeSupervisor<Config> implements Supervisor<Config> {
@@ -62,6 +57,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
   readonly #metrics: SupervisorMetrics;
   readonly #reconfiguration: Reconfiguration<Config>;
   readonly #budgets = new Budgets<Config>();
+  readonly #recorder = new FlightRecorder();
   readonly #listeners = new Set<(event: SupervisorEvent) => void>();
   readonly #milestones = new Milestones();
   readonly #mainCaller: MainCaller;
@@ -106,15 +102,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
   async halt(limitMs: number): Promise<boolean> {
     this.#freeze('halted');
     const living = [...this.#seats.values()].flatMap(({ current }) => current ?? []);
-    let timer: Timer | null = null;
-    const limit = new Promise<boolean>((resolve) => {
-      timer = this.#clock.setTimer(limitMs, () => resolve(false));
-    });
-    for (const incarnation of living) void incarnation.end('stopped', 'the process ends');
-    const joined = Promise.all(living.map((incarnation) => incarnation.exited)).then(() => true);
-    const gone = await Promise.race([joined, limit]);
-    (timer as Timer | null)?.cancel();
-    return gone;
+    return endAll(living, this.#clock, limitMs);
   }
 
   status(): ActorStatus[] {
@@ -150,7 +138,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
 
   async prepare(config: Config): Promise<void> {
     this.#mustRun();
-    checkedTree(this.#options, config);
+    checkedTree(this.#options.tree, config);
     await this.#reconfiguration.prepare(config);
   }
 
@@ -166,7 +154,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
   /** Later decisions and starts follow the new configuration; what runs keeps the thread and the limits that it has. */
   #adopt(config: Config): void {
     this.#config = config;
-    const tree = checkedTree(this.#options, config);
+    const tree = checkedTree(this.#options.tree, config);
     for (const spec of startOrder(tree)) {
       const seat = this.#seat(spec.id);
       seat.spec = spec;
@@ -183,9 +171,11 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
   }
 
   async inspect(id: string): Promise<object> {
-    const seat = this.#seat(id);
-    if (seat.state !== 'up' || seat.current === null) throw new ActorError('peer_down', `"${id}" is ${seat.state}`);
-    return seat.current.call('inspect', [], INSPECT_DEADLINE_MS);
+    return this.#living(id).call('inspect', [], INSPECT_DEADLINE_MS);
+  }
+
+  async drill(id: string, misdeed: Misdeed): Promise<void> {
+    await this.#living(id).call('misbehave', [misdeed], INSPECT_DEADLINE_MS);
   }
 
   link<C extends ContractShape>(id: string): Link<C> {
@@ -240,7 +230,6 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     this.#milestones.look();
   }
 
-  /** The thread loads its module and does nothing else until `begin`. */
   #spawn(seat: Seat<Config>): Incarnation {
     const { spec } = seat;
     seat.state = 'waiting';
@@ -257,14 +246,18 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
       })),
       connected: this.#switchboard.prepare(spec.id),
       log: this.#actorLogOptions,
+      drills: this.#options.drills === true,
       host: this.#options.host,
       clock: this.#clock,
       onNotice: (notice) => this.#onNotice(seat, notice),
       onFence: () => {
         if (seat.state === 'up') seat.state = 'stopping';
+        seat.depthAtEnd = this.#switchboard.depth(spec.id);
         this.#switchboard.fenced(spec.id, incarnation);
       },
       onExit: (exit) => this.#onExit(seat, exit),
+      onBlocked: ({ silentMs, stack }) =>
+        this.#log.warn({ ...subject(seat), silent_ms: silentMs, stack }, 'actor loop was blocked'),
       onStuck: (detail) => this.#fatal(EXIT_STUCK_THREAD, detail),
     });
     this.#switchboard.spawned(spec.id, incarnation);
@@ -322,6 +315,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
   #onExit(seat: Seat<Config>, exit: Exit): void {
     const wasUp = seat.state === 'up' || seat.state === 'stopping';
     const onlyLoaded = seat.state === 'waiting';
+    const crash = this.#recorder.report(seat, exit, this.#clock.monotonic());
     seat.current = null;
     seat.lastExit = exit;
     seat.attempted = true;
@@ -334,6 +328,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     if (reason === 'stopped') this.#log.info(facts, 'actor exited');
     else this.#log.error(facts, 'actor exited');
     this.#emit(seat, { kind: 'exit', reason, detail, exitCode });
+    if (crash !== null) this.#options.onCrash?.(crash);
     const asked = seat.stopping !== null || reason === 'killed';
     if (!wasUp && !asked && seat.cause !== null) this.#metrics.action('restart', 'failure');
     if (this.#mode !== 'running') seat.state = 'stopped';
@@ -487,12 +482,19 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     throw new ActorError('unknown_actor', `no actor "${id}"; there are: ${known}`, { actor: id });
   }
 
+  #living(id: string): Incarnation {
+    const { state, current } = this.#seat(id);
+    if (state === 'up' && current !== null) return current;
+    throw new ActorError('peer_down', `"${id}" is ${state}`);
+  }
+
   #seatsOf(ids: readonly string[]): Seat<Config>[] {
     return ids.map((id) => this.#seat(id));
   }
 
   #emit(seat: Seat<Config>, fields: ActorEvent): void {
     const event = { ...fields, atMs: this.#clock.now(), actor: seat.spec.id, incarnation: seat.incarnations };
+    this.#recorder.event(event);
     for (const listener of this.#listeners) listener(event);
   }
 }

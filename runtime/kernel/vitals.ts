@@ -1,5 +1,5 @@
-// Shared-memory cells of one incarnation: heartbeat, declared native section, kill gate. The actor's thread writes
-// through ThreadVitals, the supervisor reads through VitalsView. Nothing here may block either side.
+// Shared-memory cells of one incarnation: heartbeat, declared native section, kill gate, the last messages. The actor's
+// thread writes through ThreadVitals, the supervisor reads through VitalsView. Nothing here may block either side.
 import type { Clock, NativeKind, Vitals } from './contract.js';
 import { ActorError } from './wire-error.js';
 
@@ -7,11 +7,16 @@ import { ActorError } from './wire-error.js';
 //   bytes  0- 3  beat: raised by the heartbeat timer and by each dispatched message; a watcher looks for change
 //   bytes  4- 7  native kind: 0, or 1 + index in NATIVE_KINDS
 //   bytes  8-11  gate: 0 open, 1 a gated section runs or the module is being loaded, 2 closed for good
+//   bytes 12-15  messages dispatched, counted on for ever; the newest lies at (this − 1) modulo RING in the ring
 //   bytes 16-23  native since: monotonic microseconds of the process, the same in every thread
-const BLOCK_BYTES = 24;
+//   bytes 24-    ring of the last messages, two words each: what (tell: 1 + index, ask: −1 − index), when (milliseconds)
+const RING = 32;
+const RING_OFFSET_BYTES = 24;
+const BLOCK_BYTES = RING_OFFSET_BYTES + RING * 8;
 const BEAT = 0;
 const NATIVE = 1;
 const GATE = 2;
+const DISPATCHED = 3;
 const SINCE_OFFSET_BYTES = 16;
 
 const NATIVE_KINDS: readonly NativeKind[] = ['fdatasync', 'store-commit', 'password-hash'];
@@ -23,6 +28,11 @@ const GATE_CLOSED = 2;
 /** How often a waiting supervisor looks at a busy gate. */
 const GATE_POLL_MS = 1;
 
+/** Milliseconds, comparable between threads (timeOrigin differs), in 32 bits: differences are right up to 24 days. */
+function nowMs32(): number {
+  return Math.trunc((performance.timeOrigin + performance.now()) % 2 ** 32) | 0;
+}
+
 export function createVitals(): SharedArrayBuffer {
   return new SharedArrayBuffer(BLOCK_BYTES);
 }
@@ -31,14 +41,27 @@ export function createVitals(): SharedArrayBuffer {
 export class ThreadVitals implements Vitals {
   readonly #cells: Int32Array;
   readonly #since: BigInt64Array;
+  readonly #ring: Int32Array;
+  #dispatched = 0;
 
   constructor(block: SharedArrayBuffer) {
     this.#cells = new Int32Array(block, 0, 4);
     this.#since = new BigInt64Array(block, SINCE_OFFSET_BYTES, 1);
+    this.#ring = new Int32Array(block, RING_OFFSET_BYTES, 2 * RING);
   }
 
   beat(): void {
     Atomics.add(this.#cells, BEAT, 1);
+  }
+
+  /** A message is about to be dealt with. `what` is 1 + its index for a tell, −1 − its index for an ask. */
+  dispatched(what: number): void {
+    const at = 2 * (this.#dispatched % RING);
+    this.#ring[at] = what;
+    this.#ring[at + 1] = nowMs32();
+    this.#dispatched += 1;
+    Atomics.store(this.#cells, DISPATCHED, this.#dispatched | 0);
+    this.beat();
   }
 
   native<T>(kind: NativeKind, section: () => T): T {
@@ -92,14 +115,37 @@ export interface NativeSection {
   readonly forMs: number;
 }
 
+/** One of the last messages that a thread dealt with. */
+export interface Dispatched {
+  /** 1 + index of a tell, −1 − index of an ask. */
+  readonly what: number;
+  readonly agoMs: number;
+}
+
 /** The supervisor's side. */
 export class VitalsView {
   readonly #cells: Int32Array;
   readonly #since: BigInt64Array;
+  readonly #ring: Int32Array;
 
   constructor(block: SharedArrayBuffer) {
     this.#cells = new Int32Array(block, 0, 4);
     this.#since = new BigInt64Array(block, SINCE_OFFSET_BYTES, 1);
+    this.#ring = new Int32Array(block, RING_OFFSET_BYTES, 2 * RING);
+  }
+
+  /**
+   * The last messages, newest first; at most 32. Read while the thread may still write: an entry that is being replaced
+   * can be told with the wrong time, which a post-mortem can live with.
+   */
+  lastDispatched(): Dispatched[] {
+    const count = Atomics.load(this.#cells, DISPATCHED) >>> 0;
+    const last: Dispatched[] = [];
+    for (let back = 1; back <= Math.min(RING, count); back++) {
+      const at = 2 * ((count - back) % RING);
+      last.push({ what: this.#ring[at]!, agoMs: (nowMs32() - this.#ring[at + 1]!) | 0 });
+    }
+    return last;
   }
 
   /** A counter without meaning but for its change. */

@@ -112,6 +112,8 @@ export interface Boot {
   readonly youngGenerationMb: number;
   readonly vitals: SharedArrayBuffer;
   readonly log: ActorLogOptions;
+  /** It does what `misbehave` asks. */
+  readonly drills: boolean;
   /** Every peer this actor may talk to; those already up come with their end of the channel. */
   readonly links: readonly { readonly peer: string; readonly outcomeUnknownOnDeath: boolean }[];
   readonly connected: readonly LinkEnd[];

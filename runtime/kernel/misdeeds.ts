@@ -1,0 +1,46 @@
+// Ways for a thread to go wrong on demand, so that recovery can be drilled and measured. Called by runner.ts when the
+// supervisor was made with `drills: true`; nothing else leads here.
+import { pbkdf2Sync } from 'node:crypto';
+
+/** What an actor can be made to do. */
+export const MISDEEDS = ['throw', 'exit', 'reject', 'out-of-memory', 'loop', 'regex', 'native'] as const;
+export type Misdeed = (typeof MISDEEDS)[number];
+
+/** Seconds of native work of one `native` misdeed, as near as one million iterations are. */
+const NATIVE_ITERATIONS = 4_000_000;
+
+/** Does it in a turn of its own, as a defect would: nobody waits for an answer. */
+export function misbehave(misdeed: Misdeed): void {
+  setImmediate(DOINGS[misdeed]);
+}
+
+const DOINGS: Readonly<Record<Misdeed, () => void>> = {
+  throw: () => {
+    throw new Error('a drill threw');
+  },
+  exit: () => process.exit(3),
+  reject: () => void Promise.reject(new Error('a drill left a rejection unhandled')),
+  'out-of-memory': fillMemory,
+  loop: endlessLoop,
+  regex: catastrophicExpression,
+  native: nativeBlock,
+};
+
+function fillMemory(): void {
+  const held: unknown[] = [];
+  for (;;) held.push(new Array(1_000).fill(held.length));
+}
+
+function endlessLoop(): void {
+  for (;;);
+}
+
+/** Backtracks for longer than anyone waits. */
+function catastrophicExpression(): void {
+  /^(a+)+$/.test(`${'a'.repeat(64)}b`);
+}
+
+/** Key derivation on the thread itself: native code that no termination interrupts. It ends after seconds. */
+function nativeBlock(): void {
+  pbkdf2Sync('drill', 'drill', NATIVE_ITERATIONS, 64, 'sha512');
+}
