@@ -18,6 +18,7 @@ export interface NodePlaces {
   readonly log: string;
   readonly ledger: string;
   readonly run: string;
+  readonly crash: string;
   readonly keys: string;
 }
 

@@ -35,6 +35,8 @@ export interface EventFields {
   'actor.breaker_opened': { actor: string; failures: number; open_ms: number };
   'actor.breaker_closed': { actor: string };
   'actor.budget_spent': { group: string; restarts: number; period_ms: number };
+  'actor.crash_bundle': { actor: string; reason: string; file: string };
+  'actor.crash_bundle_failed': { err: Error };
   'actor.killed': { actor: string; incarnation: number; by: string };
 
   'wal.opened': { segments: number; next_lsn: number; unsettled: number; duration_ms: number };
@@ -99,6 +101,8 @@ export const EVENTS = {
   'actor.breaker_opened': { level: 'error', wording: 'Circuit breaker opened' },
   'actor.breaker_closed': { level: 'info', wording: 'Circuit breaker closed' },
   'actor.budget_spent': { level: 'fatal', wording: 'Restart budget spent' },
+  'actor.crash_bundle': { level: 'error', wording: 'Crash bundle written' },
+  'actor.crash_bundle_failed': { level: 'warn', wording: 'Crash bundle could not be written' },
   'actor.killed': { level: 'warn', wording: 'Actor killed on request' },
 
   'wal.opened': { level: 'info', wording: 'Log opened' },

@@ -1,5 +1,6 @@
 // The composition root: configuration → identity → lock → logs and metrics → supervisor(tree) → ops server → signals.
 // Started by runtime/main.js. Whatever ends the process goes through exit.ts; nothing here carries a submission.
+import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
@@ -26,6 +27,7 @@ import { endProcess } from './exit.js';
 import { EXIT } from './exit-codes.js';
 import { establish } from './identity.js';
 import { systemClock } from './kernel/clock.js';
+import { crashFiles } from './kernel/crash-files.js';
 import { threadHost } from './kernel/host-thread.js';
 import type { RestartSettings } from './kernel/restart.js';
 import { supervise } from './kernel/supervisor.js';
@@ -139,6 +141,15 @@ class Running {
         factory: { module: new URL('../observability/actor-log.js', import.meta.url).href, options: logSettings },
       },
       onFatal: (code, reason) => void this.#fatal(code, reason),
+      onCrash: crashFiles({
+        directory: node.places.crash,
+        extra: () => ({ version, node: process.version, pid: process.pid, config_hash: configHash(this.#inForce) }),
+        secrets: () => secretsOf(this.#inForce.node),
+        onWritten: (file, { actor, reason }) => event(log, 'actor.crash_bundle', { actor, reason, file }),
+        onError: (err) => event(log, 'actor.crash_bundle_failed', { err }),
+      }),
+      // An operator of a production node kills and restarts; only a development node can be made to go wrong from within.
+      drills: node.settings.mode === 'development',
       registry,
       restartSettings: (config, { id, restart }): RestartSettings => restartSettings(config, id as ActorId, restart),
     });
@@ -266,6 +277,17 @@ class Running {
     }
     await endProcess(this.#inForce.node.places.run, code, reason, this.#log, this.#supervisor);
   }
+}
+
+/** Tells whether two crashes met the same configuration, without telling any of it. */
+function configHash({ node, fingerprint }: InForce): string {
+  return createHash('sha256').update(JSON.stringify(node.settings)).update(fingerprint).digest('hex');
+}
+
+/** Every spelling in which a secret of this node could come into a text. */
+function secretsOf({ identity, hmacSecrets }: NodeConfig): string[] {
+  const secrets = [identity.seed, ...hmacSecrets.map(({ secret }) => secret)].map((bytes) => Buffer.from(bytes));
+  return secrets.flatMap((secret) => [secret.toString('hex'), secret.toString('base64'), secret.toString('utf8')]);
 }
 
 function restartSettings({ settings }: NodeConfig, id: ActorId, policy: RestartSettings['policy']): RestartSettings {

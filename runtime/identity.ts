@@ -58,6 +58,7 @@ export async function establish(settings: QuorateConfig, log: Logger): Promise<N
       log: join(settings.data_dir, 'wal'),
       ledger: join(settings.data_dir, 'ledger'),
       run: join(settings.data_dir, 'run'),
+      crash: join(settings.data_dir, 'crash'),
       keys: settings.keys_dir,
     },
     wish: await registryWish(settings, named, genesis),

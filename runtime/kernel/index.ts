@@ -3,9 +3,12 @@
 export { Batch, type BatchOptions, packBytes, unpackBytes } from './batch.js';
 export { ManualClock, systemClock } from './clock.js';
 export type * from './contract.js';
+export { type CrashFilesOptions, crashFileNames, crashFiles } from './crash-files.js';
 export { defineActor, defineSpec } from './define.js';
+export type { CrashReport } from './flight-recorder.js';
 export type { Host, HostEvents, Hosted } from './host.js';
 export { threadHost } from './host-thread.js';
+export { MISDEEDS, type Misdeed } from './misdeeds.js';
 export type { RestartSettings } from './restart.js';
 export { restartDefaults } from './restart.js';
 export { supervise } from './supervisor.js';

@@ -5,6 +5,7 @@ import { allowedMethods } from '../../observability/allowed-methods.js';
 import { type ProblemSlug, problem } from '../../observability/problems.js';
 import { requestIdOf } from '../../observability/request-id.js';
 import { equalConstantTime } from '../../protocol/crypto/hmac.js';
+import { MISDEEDS, type Misdeed } from '../kernel/misdeeds.js';
 import type { ActorStatus } from '../kernel/supervisor-types.js';
 import { ActorError } from '../kernel/wire-error.js';
 import { failing, type HealthSources, readiness } from './health.js';
@@ -20,6 +21,7 @@ export interface OpsParts {
     restart(id: string): Promise<void>;
     kill(id: string): Promise<void>;
     reset(id: string): void;
+    drill(id: string, misdeed: Misdeed): Promise<void>;
     inspect(id: string): Promise<object>;
   };
   reload(): Promise<ReloadAnswer>;
@@ -74,6 +76,17 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
       else return sendProblem(reply, request, 'no-such-route', `found ${action}; allowed: restart, kill, reset`);
       return { actor: parts.actors.status().find((status) => status.id === id) };
     });
+    admin.post<{ Params: { id: string; misdeed: string } }>(
+      '/v1/admin/actors/:id/drill/:misdeed',
+      async (request, reply) => {
+        const { id, misdeed } = request.params;
+        if (!isMisdeed(misdeed)) {
+          return sendProblem(reply, request, 'no-such-route', `found ${misdeed}; allowed: ${MISDEEDS.join(', ')}`);
+        }
+        await parts.actors.drill(id, misdeed);
+        return { actor: id, misdeed };
+      },
+    );
     admin.post('/v1/admin/reload', async (_request, reply) => {
       const answer = await parts.reload();
       return reply.code(answer.result === 'error' ? 422 : 200).send(answer);
@@ -84,6 +97,9 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
   server.setErrorHandler((error, request, reply) => {
     if (error instanceof ActorError && error.code === 'unknown_actor') {
       return sendProblem(reply, request, 'no-such-route', error.message);
+    }
+    if (error instanceof ActorError && error.code === 'refused') {
+      return sendProblem(reply, request, 'forbidden', `${error.message}: a node in mode development is`);
     }
     // The actor is down, or does not answer in time: asking again later may help.
     if (error instanceof ActorError && error.retryable)
@@ -105,6 +121,10 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
 function sendProblem(reply: FastifyReply, request: FastifyRequest, slug: ProblemSlug, detail: string): FastifyReply {
   const { status, headers, body } = problem(slug, { requestId: request.id, detail });
   return reply.code(status).headers(headers).send(body);
+}
+
+function isMisdeed(text: string): text is Misdeed {
+  return (MISDEEDS as readonly string[]).includes(text);
 }
 
 function authorised(header: string | undefined, token: string): boolean {
