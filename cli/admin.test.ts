@@ -1,5 +1,5 @@
 // The commands that ask or administer a running node: status, actors, reload.
-import { rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { dataDirectoryOf, fakeNode, type Heard, type Reply, removeDirectory, run } from './testkit.js';
@@ -101,7 +101,8 @@ test('actors restart, reset, kill: one POST with the token', async (t) => {
     const { node, directory } = await setUp(t, () => ({ status: 200, body: { incarnation: 2 } }));
     const { code, out } = await run(['actors', verb, 'wal-writer', '--data-dir', directory, '--json']);
     t.is(code, 0);
-    t.deepEqual(JSON.parse(out), { actor: 'wal-writer', action: verb, incarnation: 2 });
+    const by = verb === 'kill' ? { by: 'terminate' } : {};
+    t.deepEqual(JSON.parse(out), { actor: 'wal-writer', action: verb, ...by, incarnation: 2 });
     t.like(node.heard[0]!, { method: 'POST', url: `/v1/admin/actors/wal-writer/${verb}` });
     t.is(node.heard[0]!.headers.authorization, 'Bearer secret-token');
   }
@@ -114,6 +115,44 @@ test('actors restart, reset, kill: one POST with the token', async (t) => {
   t.regex(err, /404 No such actor: there are a, b/);
   t.is(node.heard[0]!.url, '/v1/admin/actors/..%2Fx/restart');
   t.is((await run(['actors', 'restart', '--data-dir', directory])).code, 64);
+});
+
+test('actors kill --by: one POST that names the misdeed; one that does not exist is 64 and asks nothing', async (t) => {
+  const { node, directory } = await setUp(t, () => ({ status: 200, body: {} }));
+  t.is((await run(['actors', 'kill', 'dedup', '--by', 'loop', '--data-dir', directory])).code, 0);
+  t.is(node.heard[0]!.url, '/v1/admin/actors/dedup/drill/loop');
+  const { code, err } = await run(['actors', 'kill', 'dedup', '--by', 'fire', '--data-dir', directory]);
+  t.is(code, 64);
+  t.regex(err, /--by fire: allowed are terminate, throw, exit, .*native/);
+  t.is(node.heard.length, 1);
+});
+
+test('RT-10: actors crashes lists the bundles, newest first, and shows one; the node need not run', async (t) => {
+  const { directory } = await setUp(t, () => ({ status: 200, body: {} }));
+  const list = () => run(['actors', 'crashes', '--data-dir', directory, '--json']);
+  t.deepEqual(JSON.parse((await list()).out).bundles, []);
+  t.is((await run(['actors', 'crashes', 'latest', '--data-dir', directory])).code, 65);
+  const crash = join(directory, 'crash');
+  mkdirSync(crash);
+  const first = '20260101T000000001Z-dedup-1.json';
+  const second = '20260101T000000002Z-store-3.json';
+  writeFileSync(
+    join(crash, first),
+    JSON.stringify({ at_ms: 1, actor: 'dedup', reason: 'hung', detail: 'd', stack: 's' }),
+  );
+  writeFileSync(join(crash, second), 'half a file');
+  t.deepEqual(JSON.parse((await list()).out).bundles, [
+    { name: second },
+    { name: first, at_ms: 1, actor: 'dedup', reason: 'hung', detail: 'd' },
+  ]);
+  t.regex((await run(['actors', 'crashes', '--data-dir', directory])).out, /dedup-1\.json +dedup +hung +d/);
+  t.is(
+    (await run(['actors', 'crashes', first, '--data-dir', directory])).out,
+    readFileSync(join(crash, first), 'utf8'),
+  );
+  const { code, err } = await run(['actors', 'crashes', '../run/admin.token', '--data-dir', directory]);
+  t.is(code, 65);
+  t.regex(err, /has no bundle/);
 });
 
 test('QUORATE_TOKEN and --ops reach a node that shares no directory with this user', async (t) => {

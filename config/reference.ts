@@ -34,7 +34,7 @@ const SECTIONS: ReadonlyMap<string, readonly [title: string, about: string]> = n
     'supervision',
     [
       'Supervision',
-      'When a dead thread comes back, and when the process gives up and leaves it to the service manager. `heartbeat_ms` is how often a thread shows that it lives; this release does not act on silence yet.',
+      'When a dead thread comes back, and when the process gives up and leaves it to the service manager. A thread that shows no sign of life for `heartbeat_ms` is ended and replaced; native work that it declares, such as an fsync, is no silence.',
     ],
   ],
 ]);

@@ -55,6 +55,7 @@ export interface QuorateConfig {
     };
     readonly breaker: { readonly failures: number; readonly open_ms: number; readonly successes: number };
     readonly budget: { readonly intensity: number; readonly period_ms: number };
+    readonly standby: boolean;
     readonly actors: { readonly [Id in ActorId]: ActorSettings };
   };
 }

@@ -17,6 +17,7 @@ export function consensusSpec(config: NodeConfig): ActorSpec<NodeConfig> {
     id: 'consensus',
     module: new URL('./actor.js', import.meta.url),
     restart: supervision.restart,
+    standby: config.settings.supervision.standby,
     links: ['wal-writer', 'store', 'dedup', 'ingress'],
     outcomeUnknownOnDeath: true,
     heartbeatMs: supervision.heartbeat_ms,

@@ -14,6 +14,7 @@ export function dedupSpec(config: NodeConfig): ActorSpec<NodeConfig> {
     id: 'dedup',
     module: new URL('./actor.js', import.meta.url),
     restart: supervision.restart,
+    standby: config.settings.supervision.standby,
     links: [],
     heartbeatMs: supervision.heartbeat_ms,
     memoryMb: supervision.memory_mb,

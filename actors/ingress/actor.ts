@@ -43,6 +43,11 @@ interface State {
   readonly inForce: { config: IngressConfig; prepared: IngressConfig | null };
 }
 
+/** Loads while everything before it in `init` runs, and in a standby before that: half of what this actor loads. */
+const serverModule = import('./server.js');
+// What is wrong with it is told to whoever waits for it.
+serverModule.catch(() => {});
+
 const SWEEP_MS = 25;
 /** How often the log is asked for entries that nobody works on: the remains of an append whose answer got lost. */
 const REPLAY_MS = 30_000;
@@ -65,7 +70,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     // The port must be back soon after a death (DECISIONS 36): while the pool's threads start on other cores, this one
     // loads the HTTP server, which takes about as long.
     const poolStarted = pool.start();
-    const [{ createServer }, ed25519] = await Promise.all([import('./server.js'), loadEd25519(backend ?? undefined)]);
+    const [{ createServer }, ed25519] = await Promise.all([serverModule, loadEd25519(backend ?? undefined)]);
     const genesis = parseGenesis(JSON.parse(config.genesis) as JsonObject);
     const ledger = LedgerReader.open(config.ledger);
     const stored = ledger.registry;

@@ -24,6 +24,7 @@ export function ingressSpec(config: NodeConfig): ActorSpec<NodeConfig> {
     id: 'ingress',
     module: new URL('./actor.js', import.meta.url),
     restart: supervision.restart,
+    standby: config.settings.supervision.standby,
     links: ['wal-writer', 'dedup', 'consensus', 'store'],
     heartbeatMs: supervision.heartbeat_ms,
     memoryMb: supervision.memory_mb,

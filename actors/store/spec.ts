@@ -13,6 +13,7 @@ export function storeSpec(config: NodeConfig): ActorSpec<NodeConfig> {
     id: 'store',
     module: new URL('./actor.js', import.meta.url),
     restart: supervision.restart,
+    standby: config.settings.supervision.standby,
     links: [],
     gated: true,
     heartbeatMs: supervision.heartbeat_ms,

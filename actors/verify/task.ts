@@ -1,6 +1,6 @@
 // What a verify thread runs: a batch of signatures in, one verdict byte each out. Called by Piscina only (pool.ts).
 // It must give the verdict that every other node gives, so it never touches node:crypto's own Ed25519.
-import { Piscina } from 'piscina';
+import { workerData } from 'node:worker_threads';
 import { type Ed25519Backend, loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { sha256 } from '../../protocol/crypto/hash.js';
 import { equalConstantTime, hmacSha256 } from '../../protocol/crypto/hmac.js';
@@ -24,7 +24,8 @@ export interface VerifyThreadData {
   readonly seed: Uint8Array;
 }
 
-const data = Piscina.workerData as VerifyThreadData;
+// Not `Piscina.workerData`, which is the same: importing the pool costs each of its threads more than all else here.
+const data = workerData as VerifyThreadData;
 const ed25519 = await loadEd25519(data.backend ?? undefined);
 const { secretKey } = ed25519.keyPair(data.seed);
 

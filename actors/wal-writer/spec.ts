@@ -18,6 +18,7 @@ export function walWriterSpec(config: NodeConfig): ActorSpec<NodeConfig> {
     id: 'wal-writer',
     module: new URL('./actor.js', import.meta.url),
     restart: supervision.restart,
+    standby: config.settings.supervision.standby,
     links: [],
     outcomeUnknownOnDeath: true,
     heartbeatMs: supervision.heartbeat_ms,

@@ -1,13 +1,14 @@
 // What every worker thread runs: reads its boot data, loads the actor's module, hands control to a Runner. Started by
 // host-thread.ts only. It must keep nothing alive before the module is loaded: a module that never finishes loading
 // then ends the thread (exit code 13) at once instead of waiting for a deadline.
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { destination, pino } from 'pino';
 import { Registry } from 'prom-client';
 import { systemClock } from './clock.js';
 import { exposeControl } from './control.js';
-import type { ThreadBoot } from './host-thread.js';
+import type { StandbyBoot, ThreadBoot } from './host-thread.js';
 import { definitionOf, Runner } from './runner.js';
+import { LOADED } from './standby.js';
 import { registerThreadMetrics } from './thread-metrics.js';
 import { loadGated } from './vitals.js';
 import { BEATS } from './watchdog.js';
@@ -15,10 +16,13 @@ import type { ActorLogOptions, Boot, LogFactory, NoticeToActor, ThreadLog } from
 
 process.setSourceMapsEnabled(true);
 
-const { boot, control } = workerData as ThreadBoot;
+/** Notices to a standby that came right behind its boot data, before it could take them. */
+const early: NoticeToActor[] = [];
+
 const supervisor = parentPort;
 if (supervisor === null) throw new Error('entry.ts runs in a worker thread only');
 
+const { boot, control } = 'standby' in workerData ? await standBy(supervisor, workerData) : (workerData as ThreadBoot);
 const threadLog = await openLog(boot);
 const loaded: unknown = await loadGated(boot.vitals, () => import(boot.module));
 if (loaded === null) process.exit(0);
@@ -33,13 +37,34 @@ const runner = new Runner({
   registry,
   notify: (notice) => supervisor.postMessage(notice),
 });
-supervisor.on('message', (notice: NoticeToActor) => {
-  if (notice.kind !== 'abandon') return runner.notice(notice);
-  runner.abandon();
-  process.exit(0);
-});
+for (const notice of early.splice(0)) take(notice);
+supervisor.removeAllListeners('message');
+supervisor.on('message', take);
 setInterval(() => runner.vitals.beat(), boot.heartbeatMs / BEATS).unref();
 exposeControl(control, runner);
+
+function take(notice: NoticeToActor): void {
+  if (notice.kind === 'abandon') {
+    runner.abandon();
+    process.exit(0);
+  }
+  runner.notice(notice);
+}
+
+/** Loads what can be loaded ahead, then waits for the day that it is needed; what follows its boot data waits here. */
+async function standBy(port: MessagePort, { standby }: StandbyBoot): Promise<ThreadBoot> {
+  const load = () => Promise.all(standby.modules.map((module) => import(module)));
+  if ((await loadGated(standby.gate, load)) === null) process.exit(0);
+  port.postMessage(LOADED);
+  return new Promise((resolve) => {
+    let booted = false;
+    port.on('message', (message: ThreadBoot | NoticeToActor) => {
+      if (booted) early.push(message as NoticeToActor);
+      else resolve(message as ThreadBoot);
+      booted = true;
+    });
+  });
+}
 
 async function openLog({ id, incarnation, log: options }: Boot): Promise<ThreadLog> {
   const bindings = { actor: id, incarnation };

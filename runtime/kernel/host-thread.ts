@@ -1,9 +1,10 @@
 // Incarnations as worker threads. Called by the supervisor through host.ts. It must attach its listeners before
 // anything else can happen: a Worker without an 'error' listener takes the process down.
-import { MessageChannel, MessagePort, type TransferListItem, Worker } from 'node:worker_threads';
+import { MessageChannel, MessagePort, type TransferListItem } from 'node:worker_threads';
 import type { Clock } from './contract.js';
 import { ComlinkControl } from './control.js';
 import type { Host, HostError, HostEvents, Hosted } from './host.js';
+import { newThread, Standbys } from './standby.js';
 import { captureStack } from './thread-stack.js';
 import type { Boot, DataPort, NoticeToActor, NoticeToSupervisor } from './wire.js';
 import { ActorError, describe } from './wire-error.js';
@@ -14,15 +15,17 @@ export interface ThreadHostOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-const ENTRY = new URL('./entry.js', import.meta.url);
-
-/** What entry.ts finds in workerData. */
+/** What entry.ts finds in workerData: all of it, or for a standby what it can load ahead; the rest then comes as a message. */
 export interface ThreadBoot {
   readonly boot: Boot;
   readonly control: MessagePort;
 }
+export interface StandbyBoot {
+  readonly standby: { readonly modules: readonly string[]; readonly gate: SharedArrayBuffer };
+}
 
 export function threadHost(options: ThreadHostOptions): Host {
+  const standbys = new Standbys(options);
   return {
     channel() {
       const { port1, port2 } = new MessageChannel();
@@ -30,11 +33,13 @@ export function threadHost(options: ThreadHostOptions): Host {
     },
     spawn(boot, events) {
       try {
-        return spawn(boot, events, options);
+        return spawn(boot, events, options, standbys);
       } catch (thrown) {
         return stillborn(thrown, events);
       }
     },
+    reserve: (next) => standbys.reserve(next),
+    close: () => standbys.close(),
   };
 }
 
@@ -53,18 +58,13 @@ function stillborn(thrown: unknown, events: HostEvents): Hosted {
   };
 }
 
-function spawn(boot: Boot, events: HostEvents, options: ThreadHostOptions): Hosted {
+function spawn(boot: Boot, events: HostEvents, options: ThreadHostOptions, standbys: Standbys): Hosted {
   const { port1: ours, port2: theirs } = new MessageChannel();
   const data: ThreadBoot = { boot, control: theirs };
-  const worker = new Worker(ENTRY, {
-    workerData: data,
-    transferList: [theirs, ...boot.connected.map(({ port }) => movable(port))],
-    // Neither flags nor environment are inherited: --inspect-brk, preloads and secrets stay on the main thread.
-    execArgv: [],
-    env: { ...options.env },
-    name: boot.id,
-    resourceLimits: { maxOldGenerationSizeMb: boot.memoryMb, maxYoungGenerationSizeMb: boot.youngGenerationMb },
-  });
+  const transfer = [theirs, ...boot.connected.map(({ port }) => movable(port))];
+  const standby = standbys.take(boot);
+  const worker = standby ?? newThread(boot, data, transfer, options.env);
+  standby?.postMessage(data, transfer);
   worker.on('error', (thrown) => events.error(errorOf(thrown)));
   worker.on('messageerror', (thrown) => events.error(errorOf(thrown)));
   worker.on('message', (notice) => events.notice(notice as NoticeToSupervisor));

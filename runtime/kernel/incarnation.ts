@@ -3,7 +3,7 @@
 import type { ActorSpec, Clock, Timer } from './contract.js';
 import type { ControlName, ControlReply, ControlSurface } from './control.js';
 import { YOUNG_GENERATION_MB } from './define.js';
-import type { Host, HostError, Hosted } from './host.js';
+import type { Host, HostError, Hosted, Reservation } from './host.js';
 import { createVitals, VitalsView } from './vitals.js';
 import { Watchdog } from './watchdog.js';
 import type { ActorLogOptions, LinkEnd, NoticeToActor, NoticeToSupervisor, Ready } from './wire.js';
@@ -104,15 +104,11 @@ export class Incarnation {
     this.#resolveExited = resolveExited;
     this.#hosted = host.spawn(
       {
-        id: spec.id,
+        ...this.reservation,
         incarnation: number,
-        module: spec.module.href,
         config: options.config,
         heartbeatMs: spec.heartbeatMs,
-        memoryMb: spec.memoryMb,
-        youngGenerationMb: spec.youngGenerationMb ?? YOUNG_GENERATION_MB,
         vitals,
-        log: options.log,
         drills: options.drills,
         links: options.links,
         connected: options.connected,
@@ -129,6 +125,13 @@ export class Incarnation {
         exit: (exitCode) => this.#onExit(exitCode),
       },
     );
+  }
+
+  /** What the next one will need as well. */
+  get reservation(): Reservation {
+    const { spec, log } = this.#options;
+    const { id, module, memoryMb, youngGenerationMb = YOUNG_GENERATION_MB } = spec;
+    return { id, module: module.href, memoryMb, youngGenerationMb, log };
   }
 
   /** What the heap limit of the thread can be at most when the limits of its spec are in force. */
@@ -300,14 +303,19 @@ export class Incarnation {
   }
 }
 
-/** The hard end of several at once. True when every thread is gone within `limitMs`. */
-export async function endAll(living: readonly Incarnation[], clock: Clock, limitMs: number): Promise<boolean> {
+/** The hard end of several at once, and of their host. True when every thread is gone within `limitMs`. */
+export async function endAll(
+  living: readonly Incarnation[],
+  { host, clock }: { readonly host: Host; readonly clock: Clock },
+  limitMs: number,
+): Promise<boolean> {
   let timer: Timer | null = null;
   const limit = new Promise<boolean>((resolve) => {
     timer = clock.setTimer(limitMs, () => resolve(false));
   });
   for (const incarnation of living) void incarnation.end('stopped', 'the process ends');
-  const joined = Promise.all(living.map((incarnation) => incarnation.exited)).then(() => true);
+  const exits = living.map((incarnation) => incarnation.exited);
+  const joined = Promise.all([host.close?.(), ...exits]).then(() => true);
   const gone = await Promise.race([joined, limit]);
   (timer as Timer | null)?.cancel();
   return gone;

@@ -102,7 +102,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
   async halt(limitMs: number): Promise<boolean> {
     this.#freeze('halted');
     const living = [...this.#seats.values()].flatMap(({ current }) => current ?? []);
-    return endAll(living, this.#clock, limitMs);
+    return endAll(living, this.#options, limitMs);
   }
 
   status(): ActorStatus[] {
@@ -204,6 +204,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
       }
     }
     for (const seat of reverse) await this.#stopSeat(seat);
+    await this.#options.host.close?.();
   }
 
   /**
@@ -283,6 +284,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     if (seat.cause !== null) this.#metrics.action('restart', 'success');
     seat.cause = null;
     this.#switchboard.ready(spec.id);
+    if (spec.standby === true) this.#options.host.reserve?.(incarnation.reservation);
     // --max-old-space-size on the command line silently overrides every thread's limit.
     if (heapLimitMb > incarnation.heapLimitMaxMb) {
       const limits = { memory_mb: spec.memoryMb, heap_limit_mb: Math.round(heapLimitMb) };
