@@ -45,7 +45,7 @@ function supervisedAt(diary: string) {
     config: { value: 'x', diary },
     clock: systemClock,
     random: () => 0.5,
-    host: threadHost({ clock: systemClock }),
+    host: threadHost({ clock: systemClock, env: { DIARY: diary } }),
     log: pino({ level: 'silent' }),
     actorLogOptions: { level: 'silent' },
     onFatal: () => undefined,

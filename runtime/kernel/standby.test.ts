@@ -1,0 +1,94 @@
+// Threads made ahead: used by the next incarnation, replaced, never missed, gone with the supervisor.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { pino } from 'pino';
+import { systemClock } from './clock.js';
+import type { ActorSpec } from './contract.js';
+import { type EchoContract, type FixtureConfig, fixtureSpec } from './fixtures/contracts.js';
+import { threadHost } from './host-thread.js';
+import { supervise } from './supervisor.js';
+
+function rig(t: ExecutionContext, module: string, more: Partial<ActorSpec<FixtureConfig>> = {}) {
+  const directory = mkdtempSync(join(tmpdir(), 'quorate-standby-'));
+  const diary = join(directory, 'diary');
+  writeFileSync(diary, '');
+  const supervisor = supervise<FixtureConfig>({
+    tree: {
+      id: 'root',
+      strategy: 'one-for-one',
+      budget: { intensity: 3, periodMs: 60_000 },
+      children: [fixtureSpec('one', module, { standby: true, ...more })],
+    },
+    config: { value: 'x', diary },
+    clock: systemClock,
+    random: () => 0.5,
+    host: threadHost({ clock: systemClock, env: { DIARY: diary } }),
+    log: pino({ level: 'silent' }),
+    actorLogOptions: { level: 'silent' },
+    onFatal: () => undefined,
+  });
+  t.teardown(async () => {
+    await supervisor.halt(30_000);
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const lines = (what: string) =>
+    readFileSync(diary, 'utf8')
+      .split('\n')
+      .filter((line) => line === what).length;
+  const incarnation = () => supervisor.status()[0]!.incarnation;
+  const up = async (number: number) => {
+    while (supervisor.status()[0]!.state !== 'up' || incarnation() !== number) await turn();
+  };
+  return { supervisor, lines, up };
+}
+
+const turn = () => new Promise((resolve) => setTimeout(resolve, 5));
+
+test('RT-2: the next incarnation is a thread that loaded before it was needed, and another one is made', async (t) => {
+  const { supervisor, lines, up } = rig(t, 'slow-load');
+  await supervisor.start();
+  t.is(lines('loading'), 1);
+  while (lines('loaded') < 2) await turn();
+  await supervisor.kill('one');
+  await up(2);
+  t.is(lines('loading'), 2, 'nothing had to be loaded for the second incarnation');
+  while (lines('loaded') < 3) await turn();
+  await supervisor.restart('one');
+  t.is(lines('loading'), 3);
+});
+
+test('RT-2: while the standby still loads, a thread is made the ordinary way', async (t) => {
+  const { supervisor, lines, up } = rig(t, 'slow-load');
+  await supervisor.start();
+  while (lines('loading') < 2) await turn();
+  await supervisor.kill('one');
+  await up(2);
+  t.is(lines('loading'), 3);
+});
+
+test('RT-6: an end waits until a standby has loaded, and takes it along', async (t) => {
+  const { supervisor, lines } = rig(t, 'slow-load');
+  await supervisor.start();
+  while (lines('loading') < 2) await turn();
+  t.is(lines('loaded'), 1);
+  t.true(await supervisor.halt(30_000));
+  t.is(lines('loaded'), 2, 'a library that is being loaded is not torn down');
+});
+
+test('an actor on its standby talks, is told what came right behind its boot data, and works as any other', async (t) => {
+  const { supervisor, lines, up } = rig(t, 'echo');
+  await supervisor.start();
+  const link = supervisor.link<EchoContract>('one');
+  for (let number = 2; number <= 4; number++) {
+    // One of them is killed before its standby is there: that must make no difference.
+    while (number !== 3 && lines('loaded') < number) await turn();
+    await supervisor.kill('one');
+    supervisor.adjustLogs({ level: 'debug' });
+    await up(number);
+    while (!link.up) await turn();
+    t.deepEqual(await link.ask('echo', { text: 'hi' }), { text: 'hi', incarnation: number });
+  }
+  t.is(lines('ready one 4'), 1);
+});
