@@ -1,0 +1,42 @@
+// Words that were under way when their speaker was ended: none is heard once its successor was.
+import test from 'ava';
+import { pino } from 'pino';
+import { systemClock } from './clock.js';
+import { type FixtureConfig, fixtureSpec, type ListenerContract } from './fixtures/contracts.js';
+import { threadHost } from './host-thread.js';
+import { supervise } from './supervisor.js';
+
+const KILLS = 10;
+
+test('RT-8: with thousands of messages under way at each kill, none of a dead incarnation is heard after its successor', async (t) => {
+  t.timeout(60_000);
+  const supervisor = supervise<FixtureConfig>({
+    tree: {
+      id: 'root',
+      strategy: 'one-for-one',
+      budget: { intensity: 3, periodMs: 60_000 },
+      children: [fixtureSpec('listener', 'listener'), fixtureSpec('talker', 'talker', { links: ['listener'] })],
+    },
+    config: { value: 'x' },
+    clock: systemClock,
+    random: () => 0.5,
+    host: threadHost({ clock: systemClock }),
+    log: pino({ level: 'silent' }),
+    actorLogOptions: { level: 'silent' },
+    onFatal: () => undefined,
+  });
+  t.teardown(() => supervisor.halt(30_000));
+  await supervisor.start();
+  const link = supervisor.link<ListenerContract>('listener');
+  const heard = () => link.ask('heard', {}, { deadlineMs: 30_000 });
+  const depths: number[] = [];
+  for (let incarnation = 1; incarnation <= KILLS; incarnation++) {
+    while ((await heard()).heard[incarnation] === undefined);
+    depths.push(supervisor.status().find(({ id }) => id === 'listener')!.mailboxDepth);
+    await supervisor.kill('talker');
+  }
+  while ((await heard()).heard[KILLS + 1] === undefined);
+  t.is((await heard()).stale, 0);
+  t.true(Math.max(...depths) > 1_000, `under way at the kills: ${depths.join(', ')}`);
+  t.log(`under way at the kills: ${depths.join(', ')}`);
+});
