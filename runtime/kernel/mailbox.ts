@@ -1,7 +1,7 @@
 // The receiver's end: dispatches what callers send, gives credits back, answers asks. Called by the runner. It must
 // never keep a message: what is delivered is handed to its handler in the same turn, and the callers' credits bound it.
 import type { TransferListItem } from './contract.js';
-import { ASK, CREDIT, type DataPort, DEALT, FAIL, type MessageNames, REPLY, type ToReceiver } from './wire.js';
+import { ASK, CREDIT, type DataPort, DEALT, FAIL, FENCED, type MessageNames, REPLY, type ToReceiver } from './wire.js';
 import { ActorError, toWire } from './wire-error.js';
 
 export interface Handlers {
@@ -68,8 +68,9 @@ export class Mailbox {
     const served: Served = { caller, port, depth: new Int32Array(depth), owed, dealt: 0, open: true };
     this.#served.set(caller, served);
     port.on('message', (message) => {
-      // Queued messages outlive close(): those of a fenced incarnation are dropped here.
-      if (served.open) this.#dispatch(served, message as ToReceiver);
+      // Queued messages outlive close(), and node delivers a whole queue in one turn, in which no notice of the caller's
+      // end can come: those of a fenced incarnation are dropped here.
+      if (served.open && Atomics.load(served.depth, FENCED) === 0) this.#dispatch(served, message as ToReceiver);
     });
     port.on('close', () => {
       served.open = false;

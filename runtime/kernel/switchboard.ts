@@ -2,7 +2,7 @@
 // incarnation is fenced. Called by the supervisor alone. It must never connect a caller to an actor that is not ready.
 import type { Host } from './host.js';
 import type { NoticeToActor, Ready } from './wire.js';
-import { DEALT, DEPTH_BYTES, type LinkEnd, SENT } from './wire.js';
+import { DEALT, DEPTH_BYTES, FENCED, type LinkEnd, SENT } from './wire.js';
 
 /** One end as the switchboard knows it: an incarnation, or the main thread as a caller. */
 export interface Subscriber {
@@ -55,7 +55,11 @@ export class Switchboard {
     if (this.#running.get(id) !== incarnation) return;
     this.#running.delete(id);
     this.#depths.delete(id);
-    for (const callers of this.#depths.values()) callers.delete(id);
+    for (const callers of this.#depths.values()) {
+      const cells = callers.get(id);
+      if (cells !== undefined) Atomics.store(cells, FENCED, 1);
+      callers.delete(id);
+    }
     for (const [other, survivor] of this.#running) {
       if (this.#peersOf(other).includes(id) || this.#peersOf(id).includes(other)) {
         survivor.post({ kind: 'down', peer: id });

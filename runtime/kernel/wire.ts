@@ -30,10 +30,14 @@ export interface DataPort {
   close(): void;
 }
 
-/** Two Int32 counters in shared memory per channel, each with one writer: messages sent, messages dealt with. */
+/**
+ * Int32 cells in shared memory per channel, each with one writer: messages sent (caller), messages dealt with (receiver),
+ * and 1 once the caller's incarnation is fenced (supervisor). The last is what a receiver sees in the middle of a turn.
+ */
 export const SENT = 0;
 export const DEALT = 1;
-export const DEPTH_BYTES = 8;
+export const FENCED = 2;
+export const DEPTH_BYTES = 12;
 
 /** Names and bounds of one actor's messages, in the order that fixes their wire index. */
 export interface MessageNames {
