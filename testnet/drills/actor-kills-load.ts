@@ -29,6 +29,8 @@ export interface LoadOptions {
   readonly connections: number;
   /** What a call may take beyond its wait. */
   readonly graceMs: number;
+  /** Submissions a second over all connections at most; default: as many as are answered. */
+  readonly perSecond?: number;
   readonly onAttempt: (attempt: Attempt) => void;
 }
 
@@ -67,7 +69,14 @@ export class KillLoad {
 
   async #connection(index: number): Promise<void> {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const { perSecond = Number.POSITIVE_INFINITY, connections } = this.#options;
+    const turnMs = (1_000 * connections) / perSecond;
+    let nextAtMs = performance.now() + (turnMs * index) / connections;
     for (let count = 0; performance.now() < this.#stopAtMs; count++) {
+      const aheadMs = nextAtMs - performance.now();
+      if (aheadMs > 0) await new Promise((resolve) => setTimeout(resolve, aheadMs));
+      // What was missed while the node was away is not made up for.
+      nextAtMs = Math.max(nextAtMs, performance.now() - turnMs) + turnMs;
       const id = `kill-${index}-${count}`;
       const body = envelopeText(this.#options.key.issuer, id, new Date().toISOString(), this.#sign);
       const prefer = count % ASYNC_EVERY === ASYNC_EVERY - 1 ? 'respond-async' : `wait=${WAIT_MS / 1000}`;

@@ -11,6 +11,7 @@ import { LocalNode } from '../local/node.js';
 import { checkLedger, type LedgerFindings } from './actor-kills-ledger.js';
 import { type Attempt, KillLoad } from './actor-kills-load.js';
 import { reportText } from './actor-kills-report.js';
+import { admin, type Status, statusOf } from './admin.js';
 
 export interface ActorKillsOptions {
   readonly connections: number;
@@ -69,14 +70,6 @@ const STORM_PAUSE_MS = 300;
 const FAULTS_MAX = 50;
 /** Reasons of an exit that the drill asks for: the kill itself, and neighbours that are taken along. */
 const EXPECTED_EXITS = new Set(['killed', 'stopped']);
-
-interface Status {
-  readonly id: ActorId;
-  readonly state: string;
-  readonly incarnation: number;
-  readonly failures: number;
-  readonly breaker: string;
-}
 
 class Drill {
   readonly #node: LocalNode;
@@ -297,15 +290,12 @@ class Drill {
     return slots;
   }
 
-  async #status(): Promise<readonly Status[]> {
-    return (await this.#admin('GET', '/v1/admin/actors')).actors as readonly Status[];
+  #status(): Promise<readonly Status[]> {
+    return statusOf(this.#node);
   }
 
-  async #admin(method: 'GET' | 'POST', path: string): Promise<Record<string, unknown>> {
-    const headers = { authorization: `Bearer ${this.#node.adminToken}` };
-    const response = await fetch(`${this.#node.endpoints.ops}${path}`, { method, headers });
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
-    return (await response.json()) as Record<string, unknown>;
+  #admin(method: 'GET' | 'POST', path: string): Promise<Record<string, unknown>> {
+    return admin(this.#node, method, path);
   }
 
   #fault(text: string): void {

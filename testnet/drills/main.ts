@@ -1,8 +1,14 @@
 // The drills from the command line, with full counts: `npm run drill -- sigkill --times 50`.
 // Exit code 0: the node kept every promise; 1: it did not, and what was found is printed; 64: wrong arguments.
+import { writeFileSync } from 'node:fs';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import type { ActorId } from '../../config/schema.js';
+import type { Misdeed } from '../../runtime/kernel/misdeeds.js';
 import { actorKillsDrill } from './actor-kills.js';
+import { chaosDrill } from './chaos.js';
 import { type Fault, fsyncFaultsDrill, type Syscall } from './fsync-faults.js';
+import { measureRecovery } from './recovery.js';
+import { recoveryText } from './recovery-report.js';
 import { sigkillDrill } from './sigkill.js';
 
 const USAGE = `usage: npm run drill -- NAME [options]
@@ -13,6 +19,11 @@ const USAGE = `usage: npm run drill -- NAME [options]
                  --kills 30  --eio 1,2,3,5,8,13,21  --syscall fdatasync|fsync  --fresh (each on a first start)
   actor-kills    each actor killed in turn under load, then one of them again and again, then anyone without a pause
                  --rounds 20  --extra store=200 --extra dedup=200  --storm 100
+
+  recovery       each working actor goes wrong from within in each way; the report is the page docs/RECOVERY.md
+                 --rounds 20  --heartbeat-ms 1000  --actor NAME  --misdeed NAME  --write FILE
+  chaos          a steady load while anyone is killed or hangs every two seconds; memory, descriptors and threads stay flat
+                 --minutes 5  --per-second 1000
 
   all            --connections 64
   the first two  --seed N
@@ -31,6 +42,12 @@ const OPTIONS = {
   extra: { type: 'string', multiple: true, default: ['store=200', 'dedup=200'] },
   storm: { type: 'string', default: '100' },
   connections: { type: 'string', default: '64' },
+  minutes: { type: 'string', default: '5' },
+  'per-second': { type: 'string', default: '1000' },
+  'heartbeat-ms': { type: 'string', default: '1000' },
+  actor: { type: 'string', multiple: true },
+  misdeed: { type: 'string', multiple: true },
+  write: { type: 'string' },
   seed: { type: 'string', default: String(Date.now() % 1_000_000) },
 } satisfies ParseArgsConfig['options'];
 
@@ -69,10 +86,31 @@ async function main(): Promise<number> {
       const kept = await actorKillsDrill({ connections, log, extra, rounds: Number(rounds), storm: Number(storm) });
       return kept ? 0 : 1;
     }
+    case 'recovery':
+      return recovery(values, connections);
+    case 'chaos': {
+      const options = { minutes: Number(values.minutes), perSecond: Number(values['per-second']) };
+      return verdict(await chaosDrill({ ...common, ...options }));
+    }
     default:
       process.stderr.write(USAGE);
       return 64;
   }
+}
+
+async function recovery(values: NonNullable<ReturnType<typeof commandLine>>, connections: number): Promise<number> {
+  const report = await measureRecovery({
+    rounds: Number(values.rounds),
+    connections,
+    heartbeatMs: Number(values['heartbeat-ms']),
+    ...(values.actor === undefined ? {} : { actors: values.actor as ActorId[] }),
+    ...(values.misdeed === undefined ? {} : { misdeeds: values.misdeed as Misdeed[] }),
+    progress: log,
+  });
+  const text = recoveryText(report);
+  if (values.write === undefined) log(text);
+  else writeFileSync(values.write, text);
+  return verdict({ acknowledged: report.acknowledged, faults: report.faults });
 }
 
 function verdict<T extends { readonly faults: readonly string[] }>({ faults, ...figures }: T): number {

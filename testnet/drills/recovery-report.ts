@@ -1,0 +1,63 @@
+// The recovery table as Markdown. Called by main.ts; the whole of docs/RECOVERY.md comes from here.
+import { availableParallelism, cpus, release } from 'node:os';
+import type { Misdeed } from '../../runtime/kernel/misdeeds.js';
+import type { Cell, RecoveryReport, Round } from './recovery.js';
+
+const MEANING: Readonly<Record<Misdeed, string>> = {
+  throw: 'uncaught exception',
+  exit: 'process.exit in the thread',
+  reject: 'unhandled rejection',
+  'out-of-memory': 'heap limit reached',
+  loop: 'endless loop',
+  regex: 'catastrophic regular expression',
+  native: 'native call of 2 to 5 s (key derivation)',
+};
+
+export function recoveryText(report: RecoveryReport): string {
+  const { rounds, connections, heartbeatMs } = report.options;
+  const rows = report.cells.map(row);
+  return `# Recovery
+
+How long a node takes to heal, measured and not estimated. \`npm run bench:recovery\` makes this page anew.
+
+A real node, ${connections} clients that submit up to 500 notes a second; each actor is made to go wrong from within in each
+way, ${rounds} times, ${heartbeatMs} ms of silence counting as a hang, restart policy \`immediate\`. Times in milliseconds:
+median / 99th percentile (with ${rounds} rounds: the slowest). Log times have a resolution of 1 ms.
+
+- **detected**: from the misdeed until the thread is known to be gone. For a hang this holds the silence, the capture of
+  the stack and the end of the thread; native code cannot be interrupted, so its own duration is in it.
+- **restarted**: from there until the actor is up. Actors that stand on it come up after it and count in the next column.
+- **first receipt**: from the misdeed until a submission that was sent after it has its receipt.
+- **refused / cut**: submissions of one round that were answered 503 with a problem document, or whose connection was cut
+  (ingress only: it holds the listener); median and most. Each was sent again with the same bytes and acknowledged.
+
+| actor | misdeed | detected | restarted | first receipt | refused | cut |
+|---|---|---|---|---|---|---|
+${rows.join('\n')}
+
+Acknowledged in all: ${report.acknowledged}; lost: ${report.faults.length === 0 ? '0' : 'see below'}; twice in the ledger: ${report.faults.length === 0 ? '0' : 'see below'}.
+${report.faults.length === 0 ? 'No call hung, none was answered with anything but 200, 202 or 503.' : report.faults.map((fault) => `- FAULT: ${fault}`).join('\n')}
+
+Measured on ${cpus()[0]?.model.trim() ?? 'unknown'}, ${availableParallelism()} cores, Linux ${release()}, Node ${process.versions.node}.
+`;
+}
+
+function row({ actor, misdeed, rounds }: Cell): string {
+  const of = (pick: (round: Round) => number): string => {
+    const sorted = rounds.map(pick).sort((a, b) => a - b);
+    return `${Math.round(quantile(sorted, 0.5))} / ${Math.round(quantile(sorted, 0.99))}`;
+  };
+  const columns = [
+    of(({ detectedMs }) => detectedMs),
+    of(({ restartedMs }) => restartedMs),
+    of(({ firstSuccessMs }) => firstSuccessMs),
+    of(({ refused }) => refused),
+    of(({ cut }) => cut),
+  ];
+  return `| ${actor} | ${MEANING[misdeed]} | ${columns.join(' | ')} |`;
+}
+
+/** Nearest rank. */
+function quantile(sorted: readonly number[], share: number): number {
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
+}
