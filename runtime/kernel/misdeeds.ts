@@ -1,13 +1,13 @@
 // Ways for a thread to go wrong on demand, so that recovery can be drilled and measured. Called by runner.ts when the
 // supervisor was made with `drills: true`; nothing else leads here.
-import { pbkdf2Sync } from 'node:crypto';
+import { spawnSync } from 'node:child_process';
 
 /** What an actor can be made to do. */
 export const MISDEEDS = ['throw', 'exit', 'reject', 'out-of-memory', 'loop', 'regex', 'native'] as const;
 export type Misdeed = (typeof MISDEEDS)[number];
 
-/** Seconds of native work of one `native` misdeed, as near as one million iterations are. */
-const NATIVE_ITERATIONS = 4_000_000;
+/** How long a `native` misdeed lasts. */
+const NATIVE_S = 3;
 
 /** Does it in a turn of its own, as a defect would: nobody waits for an answer. */
 export function misbehave(misdeed: Misdeed): void {
@@ -40,7 +40,7 @@ function catastrophicExpression(): void {
   /^(a+)+$/.test(`${'a'.repeat(64)}b`);
 }
 
-/** Key derivation on the thread itself: native code that no termination interrupts. It ends after seconds. */
+/** Waits inside native code, which no termination interrupts. */
 function nativeBlock(): void {
-  pbkdf2Sync('drill', 'drill', NATIVE_ITERATIONS, 64, 'sha512');
+  spawnSync('sleep', [String(NATIVE_S)]);
 }

@@ -81,7 +81,9 @@ async function run(
   const load = new KillLoad({ api: node.endpoints.api, key, connections, graceMs: GRACE_MS, perSecond, onAttempt });
   await load.start();
   const samples: Sample[] = [];
-  const sampling = setInterval(() => samples.push(sample(node.pid)), SAMPLE_MS);
+  const sampling = setInterval(() => {
+    if (!node.hasExited) samples.push(sample(node.process.pid!));
+  }, SAMPLE_MS);
   const random = new Random(seed);
   const endAtMs = performance.now() + minutes * 60_000;
   while (performance.now() < endAtMs && !node.hasExited) {
@@ -96,7 +98,7 @@ async function run(
   clearInterval(sampling);
   if (node.hasExited) faults.push(`the node ended: ${node.output.slice(-2_000)}`);
   else await settled(node, faults);
-  await load.stop();
+  if (!node.hasExited) await load.stop();
   if (!node.hasExited && (await node.stop()).code !== 0) faults.push('the node did not end with 0');
   const ledger = await checkLedger(node.dataDir, load.acknowledged);
   faults.push(...ledger.faults, ...load.abandoned.map((id) => `${id} was never acknowledged`));

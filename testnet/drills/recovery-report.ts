@@ -10,7 +10,7 @@ const MEANING: Readonly<Record<Misdeed, string>> = {
   'out-of-memory': 'heap limit reached',
   loop: 'endless loop',
   regex: 'catastrophic regular expression',
-  native: 'native call of 2 to 5 s (key derivation)',
+  native: 'native call of 3 s',
 };
 
 export function recoveryText(report: RecoveryReport): string {
