@@ -13,7 +13,7 @@ export interface SignalActions {
 /**
  * Takes SIGHUP and SIGUSR2, which would end the process, before anything that takes time. What comes until the returned
  * function gives them a meaning is remembered, once each. TERM and INT end the process as long as nothing runs; USR1, which
- * would open Node's inspector, is taken by runtime/main.js before any module is loaded.
+ * would open Node's inspector, is taken by runtime/main.js before compiled code is loaded.
  */
 export function takeSignals(): (actions: SignalActions) => void {
   let actions: SignalActions | null = null;
