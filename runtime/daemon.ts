@@ -297,6 +297,7 @@ class Running {
     removeRunFiles(node.places.run);
     await this.#lock.release();
     event(this.#log, 'node.stopped', { drained: true, duration_ms: Date.now() - startedMs });
+    await this.#manager.close();
     process.exit(EXIT.ok.code);
   }
 

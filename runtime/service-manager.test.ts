@@ -22,6 +22,7 @@ function rig(more: { watchdogUsec?: number | null; listens?: boolean } = {}) {
       return state.idle;
     },
     tell: (assignments: readonly string[]) => void told.push([...assignments]),
+    close: async () => undefined,
   };
   const manager = new ServiceManager({
     teller: more.listens === false ? null : teller,
@@ -196,7 +197,16 @@ test('CF-6: an assignment with tabs and line ends stays one, wildcards are not o
   const helper = new NotifyHelper({ socket: '@a b', path: folder, onFailure: (reason) => reasons.push(reason) });
   helper.tell(['READY=1', 'STATUS=a  b\tc\nWATCHDOG=1 * $HOME `id` "q" \\t']);
   while (!helper.idle) await new Promise((resolve) => setTimeout(resolve, 1));
+  helper.tell(['STOPPING=1']);
+  await helper.close(5_000);
   t.deepEqual(reasons, []);
   const lines = spawnSync('cat', [heard], { encoding: 'utf8' }).stdout.split('\n');
-  t.deepEqual(lines, ['<READY=1>', '<STATUS=a  b c WATCHDOG=1 * $HOME `id` "q" \\t>', '@a b ', '']);
+  t.deepEqual(lines, [
+    '<READY=1>',
+    '<STATUS=a  b c WATCHDOG=1 * $HOME `id` "q" \\t>',
+    '@a b ',
+    '<STOPPING=1>',
+    '@a b ',
+    '',
+  ]);
 });

@@ -28,6 +28,7 @@ const BEAT_MAX_MS = 10_000;
 const EXTENSION_USEC = 30_000_000;
 /** Past the node's own limit for a stop, so that its own forced end comes first. */
 const STOP_MARGIN_MS = 10_000;
+const CLOSE_LIMIT_MS = 500;
 const STATUS_MAX_CHARACTERS = 300;
 
 type Phase = 'starting' | 'ready' | 'stopping';
@@ -83,6 +84,11 @@ export class ServiceManager {
     this.#phase = 'stopping';
     const limitUsec = (limitMs + STOP_MARGIN_MS) * 1000;
     this.#tell('STOPPING=1', `EXTEND_TIMEOUT_USEC=${limitUsec}`, status('Stopping: what is in hand is finished'));
+  }
+
+  /** What was told last shall arrive; a manager that does not take it delays no end. */
+  async close(): Promise<void> {
+    await this.#parts.teller?.close(CLOSE_LIMIT_MS);
   }
 
   failing(reason: string): void {
