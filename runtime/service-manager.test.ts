@@ -95,6 +95,20 @@ test('CF-6: the watchdog is not fed while the supervisor is not sound, which is 
   t.deepEqual(events, ['watchdog.withheld', 'watchdog.resumed']);
 });
 
+test('CF-6: the end of a node that cannot go on is told with its reason, in one line that is not too long, and feeds nothing', (t) => {
+  const { manager, clock, since, state } = rig();
+  manager.starting();
+  manager.ready('x');
+  since();
+  state.look = { ok: false, reason: 'the process is being ended' };
+  manager.failing(`the restart budget is spent; ${'x'.repeat(1000)}`);
+  clock.advance(60_000);
+  const told = since();
+  t.is(told.length, 1);
+  t.is(told[0]?.[0], 'STOPPING=1');
+  t.regex(told[0]![1]!, /^STATUS=Cannot go on: the restart budget is spent; x{100,300}$/);
+});
+
 test('CF-6: a ping that is still under way is not queued behind', (t) => {
   const { manager, clock, since, state } = rig();
   manager.starting();
