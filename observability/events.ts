@@ -62,6 +62,12 @@ export interface EventFields {
     problem?: string;
   };
   'log.reopened': { file: string };
+
+  'status.written': { file: string };
+  'status.failed': { file: string; err: Error };
+  'service_manager.unreachable': { socket: string; reason: string };
+  'watchdog.withheld': { reason: string };
+  'watchdog.resumed': Record<never, never>;
 }
 
 export type EventName = keyof EventFields;
@@ -121,6 +127,12 @@ export const EVENTS = {
 
   'http.answered': { level: 'debug', wording: 'Request answered' },
   'log.reopened': { level: 'info', wording: 'Log file reopened' },
+
+  'status.written': { level: 'info', wording: 'Status written to a file' },
+  'status.failed': { level: 'warn', wording: 'Status could not be written' },
+  'service_manager.unreachable': { level: 'warn', wording: 'Service manager cannot be told: the node goes on without' },
+  'watchdog.withheld': { level: 'error', wording: 'Watchdog of the service manager no longer fed' },
+  'watchdog.resumed': { level: 'info', wording: 'Watchdog of the service manager fed again' },
 } as const satisfies { readonly [Name in EventName]: EventSpec };
 
 /** Writes one catalogued event: `{event, …fields, msg}`. The level of an HTTP answer follows its status. */

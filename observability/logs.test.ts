@@ -116,6 +116,41 @@ test('OB-5: a log file is written at once, and reopened after it was rotated awa
   t.false(readFileSync(`${file}.1`, 'utf8').includes('after'));
 });
 
+test('CF-6, OB-5: a log file that cannot be reopened stays open: no line is lost, and the next reopen closes it once', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'quorate-logs-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  // In a process of its own: what is looked at is which descriptors are open, and how many were closed.
+  const script = `
+    const { mkdirSync, readdirSync, readlinkSync, renameSync, rmdirSync } = await import('node:fs');
+    const { openLog } = await import(${JSON.stringify(new URL('./logs.js', import.meta.url).href)});
+    const file = ${JSON.stringify(join(folder, 'node.log'))};
+    const { log, reopen } = openLog({ level: 'info', pretty: false, file }, {});
+    renameSync(file, file + '.1');
+    mkdirSync(file);
+    for (let attempt = 0; attempt < 3; attempt++) { log.info('before'); reopen(); }
+    rmdirSync(file);
+    const { default: fs } = await import('node:fs');
+    const close = fs.close;
+    let closed = 0;
+    fs.close = (...args) => { closed += 1; close(...args); };
+    reopen();
+    log.info('after');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const open = readdirSync('/proc/self/fd').flatMap((fd) => {
+      try { return [readlinkSync('/proc/self/fd/' + fd)]; } catch { return []; }
+    });
+    process.stdout.write(open.filter((target) => target.startsWith(file)).length + ' ' + closed);
+  `;
+  if (!existsSync('/proc/self/fd')) return t.pass('no /proc here');
+  const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+  t.is(run.status, 0, run.stderr);
+  t.is(run.stdout, '1 1', 'the new file alone is open, and one descriptor was closed');
+  t.is(run.stderr.match(/cannot write the log/g)?.length, 1);
+  const lines = (path: string) => readFileSync(path, 'utf8').match(/"msg":"(before|after)"/g);
+  t.is(lines(join(folder, 'node.log.1'))?.length, 3);
+  t.is(lines(join(folder, 'node.log'))?.length, 1);
+});
+
 test('OB-5: a full disk under the log drops lines, says so once, and stops nobody', (t) => {
   if (!existsSync('/dev/full')) return t.pass('no /dev/full here');
   const script = `

@@ -1,6 +1,8 @@
 // Loggers: pino with our levels, fields, redaction and a synchronous destination of each thread's own. Called by the
 // daemon, the worker bootstrap and the CLI. A secret must never reach a line, and a full disk must never stop a thread.
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
 import {
   type Bindings,
   type ChildLoggerOptions,
@@ -102,14 +104,33 @@ export function openLog(settings: LogSettings, base: Readonly<Record<string, unk
     mkdir: true,
     maxLength: PENDING_MAX_BYTES,
   });
-  destination.on('error', complainOnce());
+  const complain = complainOnce();
+  destination.on('error', complain);
   const pretty = settings.pretty ? prettyStream(destination) : null;
   return {
     log: createLog(settings.level, base, pretty ?? destination),
     reopen() {
-      if (settings.file !== null) destination.reopen();
+      if (settings.file !== null) reopenFile(destination, settings.file, complain);
     },
   };
+}
+
+/**
+ * Looks first whether the path can be opened: a reopen that fails throws, and leaves behind that the next one closes the
+ * old descriptor twice, which by then may be another thread's file. Lines go on into the old file until it succeeds.
+ */
+function reopenFile(
+  destination: ReturnType<typeof pino.destination>,
+  file: string,
+  complain: (e: Error) => void,
+): void {
+  try {
+    mkdirSync(dirname(file), { recursive: true });
+    closeSync(openSync(file, 'a'));
+    destination.reopen();
+  } catch (error) {
+    complain(error as Error);
+  }
 }
 
 /** Lines in colour when pino-pretty is installed; it is a convenience of development, so its absence means JSON. */
@@ -137,7 +158,7 @@ function complainOnce(): (error: Error) => void {
     if (complained) return;
     complained = true;
     try {
-      process.stderr.write(`quorate: cannot write the log: ${error.message}; lines are being dropped\n`);
+      process.stderr.write(`quorate: cannot write the log: ${error.message}; lines may be dropped\n`);
     } catch {
       // Standard error is gone as well: there is nobody left to tell.
     }

@@ -33,12 +33,15 @@ import type { RestartSettings } from './kernel/restart.js';
 import { supervise } from './kernel/supervisor.js';
 import type { Supervisor } from './kernel/supervisor-types.js';
 import { Metrics } from './ops/metrics.js';
-import { createOpsServer } from './ops/server.js';
+import { createOpsServer, type ReloadAnswer } from './ops/server.js';
 import { type InForce, Reloader } from './reload.js';
 import { claimRunFiles, removeRunFiles, writeAdminToken, writeEndpoints } from './run-files.js';
-import { closeInspectorSignal, handleSignals } from './signals.js';
+import { ServiceManager, tellerOf, watchdogUsecOf } from './service-manager.js';
+import { type SignalActions, surviveClosedOutput, takeSignals } from './signals.js';
 import { startFailure } from './start-failure.js';
 import { StateFile } from './state.js';
+import { StatusDump } from './status-dump.js';
+import { summaryOf, Vigil } from './vigil.js';
 
 const STARTED_AT_MS = Date.now();
 const PACKAGE = new URL('../../package.json', import.meta.url);
@@ -67,7 +70,8 @@ function print(text: string): void {
 }
 
 async function run(loaded: LoadedConfig, version: string): Promise<void> {
-  closeInspectorSignal();
+  const actOnSignals = takeSignals();
+  surviveClosedOutput();
   const { config: settings } = loaded;
   const logSettings: LogSettings = {
     level: settings.log.level,
@@ -84,7 +88,7 @@ async function run(loaded: LoadedConfig, version: string): Promise<void> {
     const lock = await lockDataDirectory(settings.data_dir);
     const node = await establish(settings, log);
     claimRunFiles(node.places.run);
-    running = new Running({ loaded, node, logSettings, opened, version, lock });
+    running = new Running({ loaded, node, logSettings, opened, version, lock, actOnSignals });
   } catch (error) {
     tellRefused(log, settings.data_dir, error);
     throw error;
@@ -107,6 +111,7 @@ interface RunningParts {
   readonly opened: OpenLog;
   readonly version: string;
   readonly lock: DataLock;
+  readonly actOnSignals: (actions: SignalActions) => void;
 }
 
 class Running {
@@ -117,16 +122,20 @@ class Running {
   readonly #ops: FastifyInstance;
   readonly #state: StateFile;
   readonly #reloader: Reloader;
+  readonly #manager: ServiceManager;
+  readonly #statusDump: StatusDump;
+  readonly #actOnSignals: RunningParts['actOnSignals'];
   /** Where the client API listens; the report may come after the actor counts as up. */
   readonly #apiListens: Promise<Pick<AddressInfo, 'address' | 'port'>>;
   #ledger: ReturnType<typeof holdLedgerOpen> | null = null;
   #draining = false;
   #ending = false;
 
-  constructor({ loaded, node, logSettings, opened, version, lock }: RunningParts) {
+  constructor({ loaded, node, logSettings, opened, version, lock, actOnSignals }: RunningParts) {
     const { log } = opened;
     this.#log = log;
     this.#lock = lock;
+    this.#actOnSignals = actOnSignals;
     const { fingerprint } = loadNamedFiles(loaded.config, node.identity.nodeId, STARTED_AT_MS);
     this.#inForce = { loaded, node, fingerprint };
     const registry = createMainRegistry({ version, startedAtMs: STARTED_AT_MS, now: Date.now });
@@ -161,17 +170,27 @@ class Running {
       registers: [registry],
     });
     this.#reloader = new Reloader({ supervisor: this.#supervisor, opened, results }, this.#inForce);
+    const health = {
+      status: () => this.#supervisor.status(),
+      reports: () => this.#supervisor.reports(),
+      store: () => this.#supervisor.inspect('store') as Promise<{ height: number }>,
+      draining: () => this.#draining,
+    };
     this.#ops = createOpsServer({
       metrics: new Metrics(registry, () => this.#supervisor.metrics()),
-      health: {
-        status: () => this.#supervisor.status(),
-        reports: () => this.#supervisor.reports(),
-        store: () => this.#supervisor.inspect('store') as Promise<{ height: number }>,
-        draining: () => this.#draining,
-      },
+      health,
       token: writeAdminToken(node.places.run),
       actors: this.#supervisor,
-      reload: () => this.#reloader.reload(),
+      reload: () => this.#reload(),
+    });
+    this.#manager = this.#serviceManager();
+    this.#statusDump = new StatusDump({
+      version,
+      startedAtMs: STARTED_AT_MS,
+      log,
+      node: () => this.#inForce.node,
+      health,
+      supervisor: this.#supervisor,
     });
     this.#apiListens = new Promise((resolve) => {
       this.#supervisor.on('event', (happened) => {
@@ -185,9 +204,34 @@ class Running {
     });
   }
 
+  #serviceManager(): ServiceManager {
+    const vigil = new Vigil({
+      status: () => this.#supervisor.status(),
+      stopping: () => this.#draining,
+      ending: () => this.#ending,
+      monotonic: systemClock.monotonic,
+    });
+    return new ServiceManager({
+      teller: tellerOf(process.env, this.#log),
+      watchdogUsec: watchdogUsecOf(process.env, process.pid),
+      clock: systemClock,
+      monotonicUsec: () => process.hrtime.bigint() / 1000n,
+      log: this.#log,
+      look: () => vigil.look(),
+      summary: () => summaryOf(this.#supervisor.status(), this.#supervisor.reports()),
+    });
+  }
+
+  #reload(): Promise<ReloadAnswer> {
+    return this.#manager.reload(() => this.#reloader.reload());
+  }
+
   async start(): Promise<void> {
-    handleSignals({
-      reload: () => void this.#reloader.reload(),
+    // First of all, while the process is small: it may start a helper.
+    this.#manager.starting();
+    this.#actOnSignals({
+      reload: () => void this.#reload(),
+      dump: () => void this.#statusDump.write(),
       stop: (signal) => void this.#stop(signal),
       force: () => void this.#fatal(EXIT.internal.code, 'the stop was forced by a second signal', 'node.stop_forced'),
     });
@@ -239,6 +283,7 @@ class Running {
     if (this.#draining) return;
     const { nodeId, publicKey } = node.identity;
     writeEndpoints(node.places.run, { api, ops, peer: null, nodeId, publicKey });
+    this.#manager.ready(api);
     const startupMs = Date.now() - STARTED_AT_MS;
     event(this.#log, 'node.ready', { api, ops, node_id: nodeId, chain_id: node.chainId, startup_ms: startupMs });
     if (process.stdout.isTTY === true) print(banner({ api, ops, nodeId, settings: loaded.config }));
@@ -250,6 +295,7 @@ class Running {
     const startedMs = Date.now();
     event(this.#log, 'node.stopping', { signal });
     const { node } = this.#inForce;
+    this.#manager.stopping(node.settings.shutdown_ms);
     const forced = setTimeout(() => {
       void this.#fatal(EXIT.internal.code, 'the drain did not end in time', 'node.stop_forced');
     }, node.settings.shutdown_ms);
@@ -262,6 +308,7 @@ class Running {
     removeRunFiles(node.places.run);
     await this.#lock.release();
     event(this.#log, 'node.stopped', { drained: true, duration_ms: Date.now() - startedMs });
+    await this.#manager.close();
     process.exit(EXIT.ok.code);
   }
 
@@ -275,6 +322,7 @@ class Running {
         .map(({ id }) => id);
       event(this.#log, forced, { reason, cut });
     }
+    this.#manager.failing(reason);
     await endProcess(this.#inForce.node.places.run, code, reason, this.#log, this.#supervisor);
   }
 }

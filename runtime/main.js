@@ -6,6 +6,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { staleness } from './freshness.js';
 
+// Else Node would open its inspector on it, for whoever reaches the port.
+process.on('SIGUSR1', function ignore() {});
+
 const EXIT_CONFIG = 78;
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 

@@ -59,6 +59,8 @@ export class Reloader {
     // A log that was rotated away is opened anew whatever becomes of the configuration.
     opened.reopen();
     supervisor.adjustLogs({ reopen: true });
+    const { file } = this.#inForce.node.settings.log;
+    if (file !== null) event(log, 'log.reopened', { file });
     try {
       const changed = await this.#apply();
       results.inc({ result: changed === null ? 'unchanged' : 'ok' });

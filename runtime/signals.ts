@@ -1,25 +1,53 @@
-// What signals mean to the daemon. Called once each, by the daemon.
+// What signals mean to the daemon. Called by the daemon, in two steps: taken at once, given their meaning when there is
+// something to act on. No signal but a second stop may end the process in the middle of something.
 
 export interface SignalActions {
   reload(): void;
+  /** Writes down what the node is doing. */
+  dump(): void;
   stop(signal: string): void;
   /** A second stop signal: at once. */
   force(): void;
 }
 
-/** SIGUSR1 is taken, so that Node does not open its inspector on it. To be called before anything that takes time. */
-export function closeInspectorSignal(): void {
-  process.on('SIGUSR1', () => undefined);
+/**
+ * Takes SIGHUP and SIGUSR2, which would end the process, before anything that takes time. What comes until the returned
+ * function gives them a meaning is remembered, once each. TERM and INT end the process as long as nothing runs; USR1, which
+ * would open Node's inspector, is taken by runtime/main.js before compiled code is loaded.
+ */
+export function takeSignals(): (actions: SignalActions) => void {
+  let actions: SignalActions | null = null;
+  const early = new Set<'reload' | 'dump'>();
+  const take = (signal: NodeJS.Signals, action: 'reload' | 'dump') => {
+    process.on(signal, () => {
+      if (actions === null) early.add(action);
+      else actions[action]();
+    });
+  };
+  take('SIGHUP', 'reload');
+  take('SIGUSR2', 'dump');
+  return (given) => {
+    actions = given;
+    stopOn(given);
+    for (const action of early) given[action]();
+  };
 }
 
-export function handleSignals(actions: SignalActions): void {
+function stopOn({ stop, force }: SignalActions): void {
   let stopping = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      if (stopping) actions.force();
-      else actions.stop(signal);
+      if (stopping) force();
+      else stop(signal);
       stopping = true;
     });
   }
-  process.on('SIGHUP', () => actions.reload());
+}
+
+/**
+ * A reader of our output that has gone (EPIPE), or a terminal (EIO), is no reason to end. The log writes to the descriptor
+ * itself and looks after its own errors; this is for Node's warnings and what workers print.
+ */
+export function surviveClosedOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 }
