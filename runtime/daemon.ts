@@ -1,6 +1,5 @@
 // The composition root: configuration → identity → lock → logs and metrics → supervisor(tree) → ops server → signals.
 // Started by runtime/main.js. Whatever ends the process goes through exit.ts; nothing here carries a submission.
-import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
@@ -21,6 +20,7 @@ import { type ActorId, parseListen } from '../config/schema.js';
 import { event } from '../observability/events.js';
 import { type LogSettings, type OpenLog, openLog, wantsPretty } from '../observability/logs.js';
 import { createMainRegistry } from '../observability/registry.js';
+import { sha256Hex } from '../protocol/crypto/hash.js';
 import { banner } from './banner.js';
 import { checkConfiguration } from './check-config.js';
 import { endProcess } from './exit.js';
@@ -329,7 +329,7 @@ class Running {
 
 /** Tells whether two crashes met the same configuration, without telling any of it. */
 function configHash({ node, fingerprint }: InForce): string {
-  return createHash('sha256').update(JSON.stringify(node.settings)).update(fingerprint).digest('hex');
+  return sha256Hex(JSON.stringify([node.settings, fingerprint]));
 }
 
 /** Every spelling in which a secret of this node could come into a text. */

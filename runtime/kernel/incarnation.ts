@@ -134,10 +134,11 @@ export class Incarnation {
     return { id, module: module.href, memoryMb, youngGenerationMb, log };
   }
 
-  /** What the heap limit of the thread can be at most when the limits of its spec are in force. */
-  get heapLimitMaxMb(): number {
+  /** What to tell of a heap that may grow past the spec's limits; --max-old-space-size overrides those of every thread. */
+  excessHeap(heapLimitMb: number): Readonly<Record<string, number>> | null {
     const { memoryMb, youngGenerationMb = YOUNG_GENERATION_MB } = this.#options.spec;
-    return memoryMb + youngGenerationMb + HEAP_SLACK_MB;
+    if (heapLimitMb <= memoryMb + youngGenerationMb + HEAP_SLACK_MB) return null;
+    return { memory_mb: memoryMb, heap_limit_mb: Math.round(heapLimitMb) };
   }
 
   /** Set once init returned. */

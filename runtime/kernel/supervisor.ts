@@ -285,11 +285,8 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     seat.cause = null;
     this.#switchboard.ready(spec.id);
     if (spec.standby === true) this.#options.host.reserve?.(incarnation.reservation);
-    // --max-old-space-size on the command line silently overrides every thread's limit.
-    if (heapLimitMb > incarnation.heapLimitMaxMb) {
-      const limits = { memory_mb: spec.memoryMb, heap_limit_mb: Math.round(heapLimitMb) };
-      this.#log.warn({ ...subject(seat), ...limits }, 'memory limit of the actor is not in force');
-    }
+    const excess = incarnation.excessHeap(heapLimitMb);
+    if (excess !== null) this.#log.warn({ ...subject(seat), ...excess }, 'memory limit of the actor is not in force');
     this.#log.info(subject(seat), 'actor up');
     this.#emit(seat, { kind: 'up' });
     this.#watchSuccess(seat);
