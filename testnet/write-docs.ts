@@ -2,9 +2,11 @@
 // is out of date; this is what they ask for. It must never write a document that is kept by hand.
 import { writeFileSync } from 'node:fs';
 import { configurationReference } from '../config/reference.js';
+import { runtimeApiReference } from './runtime-api.js';
 
 const GENERATED: Readonly<Record<string, () => string>> = {
   'docs/CONFIGURATION.md': configurationReference,
+  'docs/RUNTIME-API.md': runtimeApiReference,
 };
 
 for (const [path, text] of Object.entries(GENERATED)) {

@@ -2,6 +2,7 @@
 // links and every actor through its context; nothing else of the kernel may read the time or set a timer.
 import type { Clock, Timer } from './contract.js';
 
+/** The machine's time. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),

@@ -21,6 +21,7 @@ const KEEP = 50;
 const SECRET_LENGTH_MIN = 8;
 const NAME = /^[0-9TZ]+-[a-z0-9-]+-\d+\.json$/;
 
+/** A listener for `onCrash` that keeps every report as one JSON file, mode 0600. It never throws: see `onError`. */
 export function crashFiles(options: CrashFilesOptions): (report: CrashReport) => void {
   const { directory, keep = KEEP } = options;
   return (report) => {

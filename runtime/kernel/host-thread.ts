@@ -24,6 +24,7 @@ export interface StandbyBoot {
   readonly standby: { readonly modules: readonly string[]; readonly gate: SharedArrayBuffer };
 }
 
+/** Runs each incarnation in a worker thread of its own, which inherits neither flags nor environment. */
 export function threadHost(options: ThreadHostOptions): Host {
   const standbys = new Standbys(options);
   return {

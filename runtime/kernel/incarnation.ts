@@ -21,8 +21,8 @@ export const EXIT_LIMIT_MS = 10_000;
 export const NATIVE_EXIT_LIMIT_MS = 60_000;
 /** V8 adds at most this much to the limits that a thread is given. */
 const HEAP_SLACK_MB = 40;
-/** How long a thread that hangs is asked for its stack: 50 ms where it runs JavaScript, and never where it does not. */
-export const STACK_LIMIT_MS = 500;
+/** How long a thread that hangs is asked for its stack: some 50 ms where it runs JavaScript, and never where it does not. */
+export const STACK_LIMIT_MS = 1_500;
 /** Between the end of a dying thread's ports and its exit. */
 const PORT_BEFORE_EXIT_MS = 1_000;
 
@@ -180,7 +180,7 @@ export class Incarnation {
       this.#options.onBlocked({ silentMs, stack });
       return;
     }
-    const where = stack === null ? ', in native code' : '';
+    const where = stack === null ? '; it runs no JavaScript: in native code, or given no time' : '';
     await this.end('hung', `no sign of life for ${Math.round(silentMs)} ms${where}`, stack);
   }
 

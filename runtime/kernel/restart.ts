@@ -30,6 +30,7 @@ export interface RestartSettings {
 export const BACKOFF_DEFAULTS: BackoffSettings = { floorMs: 100, factor: 2, ceilingMs: 30_000, jitter: 0.25 };
 export const SUCCESS_AFTER_MS = 30_000;
 
+/** Backoff, breaker and success times of a policy when the supervisor's options name none. */
 export function restartDefaults(policy: RestartPolicy): RestartSettings {
   return { policy, backoff: BACKOFF_DEFAULTS, breaker: BREAKER_DEFAULTS, successAfterMs: SUCCESS_AFTER_MS };
 }

@@ -24,6 +24,7 @@ export type ActorErrorCode = keyof typeof ACTOR_ERRORS;
 
 export type ActorErrorData = Readonly<Record<string, string | number | boolean | null>>;
 
+/** How talk between actors fails: `code` says in which way (ACTOR_ERRORS), `data` which actor and message. */
 export class ActorError extends Error {
   override readonly name = 'ActorError';
   readonly code: ActorErrorCode;
