@@ -51,7 +51,8 @@ const reply: string = await supervisor.link<Greeter>('greeter').ask('greet', { n
 supervisor.link<Greeter>('greeter').tell('tumble', {});
 // @ts-expect-error a request of another shape
 supervisor.link<Greeter>('greeter').ask('greet', { nome: 'Ada' });
-if (reply instanceof ActorError) throw reply;
+const error: Error = new ActorError("refused", reply);
+if (error instanceof ActorError && !error.retryable) throw error;
 `;
 
 test('RT-13: packed and installed in an empty project, the runtime runs its example and types its users', async (t) => {
