@@ -9,9 +9,12 @@ export type Misdeed = (typeof MISDEEDS)[number];
 /** How long a `native` misdeed lasts. */
 const NATIVE_S = 3;
 
+/** The word that it was understood gets out before. */
+const AFTER_MS = 10;
+
 /** Does it in a turn of its own, as a defect would: nobody waits for an answer. */
 export function misbehave(misdeed: Misdeed): void {
-  setImmediate(DOINGS[misdeed]);
+  setTimeout(DOINGS[misdeed], AFTER_MS);
 }
 
 const DOINGS: Readonly<Record<Misdeed, () => void>> = {
