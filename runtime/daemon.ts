@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { Counter } from 'prom-client';
+import { Counter, type Registry } from 'prom-client';
 import { holdLedgerOpen, tree } from '../actors/tree.js';
 import type { UnsignedAuditEvent } from '../config/audit-events.js';
 import { AuditFile } from '../config/audit-file.js';
@@ -162,17 +162,7 @@ class Running {
     const { fingerprint } = loadNamedFiles(loaded.config, node.identity.nodeId, STARTED_AT_MS);
     this.#inForce = { loaded, node, fingerprint };
     const registry = createMainRegistry({ version, startedAtMs: STARTED_AT_MS, now: Date.now });
-    this.#audit = new AuditTrail({
-      directory: node.places.data,
-      limits: () => {
-        const { file_bytes: fileBytes, files_kept: filesKept } = this.#inForce.node.settings.audit;
-        return { fileBytes, filesKept };
-      },
-      registry,
-      log,
-      now: Date.now,
-      onBroken: (reason) => void this.#fatal(EXIT.io.code, reason),
-    });
+    this.#audit = this.#auditTrail(registry, log);
     this.#supervisor = supervise<NodeConfig>({
       tree,
       config: node,
@@ -261,6 +251,20 @@ class Running {
 
   #reload(by: string): Promise<ReloadAnswer> {
     return this.#manager.reload(() => this.#reloader.reload(by));
+  }
+
+  #auditTrail(registry: Registry, log: Logger): AuditTrail {
+    return new AuditTrail({
+      directory: this.#inForce.node.places.data,
+      limits: () => {
+        const { file_bytes: fileBytes, files_kept: filesKept } = this.#inForce.node.settings.audit;
+        return { fileBytes, filesKept };
+      },
+      registry,
+      log,
+      now: Date.now,
+      onBroken: (reason) => void this.#fatal(EXIT.io.code, reason),
+    });
   }
 
   /** From here on what the supervisor tells is recorded too. */

@@ -67,16 +67,6 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
       .send({ status: bad.length === 0 ? 'pass' : 'fail', failing: bad.map(({ name }) => name), checks });
   });
 
-  /** An action is recorded before it is begun, and its result before it is answered. */
-  const audited = async (request: FastifyRequest, action: OperatorAction, act: () => Promise<void> | void) => {
-    // A name that no actor has is no action; the supervisor says so.
-    if (!parts.actors.status().some(({ id }) => id === action.actor)) return act();
-    const line = (result: 'started' | 'done' | 'failed', reason?: string) => {
-      return { ...action, result, request_id: request.id, ...(reason === undefined ? {} : { reason }) };
-    };
-    return parts.audit.around(operatorOf(request), line, act);
-  };
-
   server.register((admin, _options, done) => {
     admin.addHook('onRequest', (request, reply, next) => {
       if (authorised(request.headers.authorization, parts.token)) return next();
@@ -89,7 +79,7 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
       if (!isOperatorAction(action)) {
         return sendProblem(reply, request, 'no-such-route', `found ${action}; allowed: restart, kill, reset`);
       }
-      await audited(request, { event: `actor_${action}`, actor: id }, () => parts.actors[action](id));
+      await audited(parts, request, { event: `actor_${action}`, actor: id }, () => parts.actors[action](id));
       return { actor: parts.actors.status().find((status) => status.id === id) };
     });
     admin.post<{ Params: { id: string; misdeed: string } }>(
@@ -100,7 +90,7 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
           return sendProblem(reply, request, 'no-such-route', `found ${misdeed}; allowed: ${MISDEEDS.join(', ')}`);
         }
         const facts = { event: 'actor_drill', actor: id, misdeed } as const;
-        await audited(request, facts, () => parts.actors.drill(id, misdeed));
+        await audited(parts, request, facts, () => parts.actors.drill(id, misdeed));
         return { actor: id, misdeed };
       },
     );
@@ -134,6 +124,21 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
     return sendProblem(reply, request, 'method-not-allowed', `${request.method} is not one of ${allowed}`);
   });
   return server;
+}
+
+/** An action is recorded before it is begun, and its result before it is answered. */
+async function audited(
+  { actors, audit }: OpsParts,
+  request: FastifyRequest,
+  action: OperatorAction,
+  act: () => Promise<void> | void,
+): Promise<void> {
+  // A name that no actor has is no action; the supervisor says so.
+  if (!actors.status().some(({ id }) => id === action.actor)) return act();
+  const line = (result: 'started' | 'done' | 'failed', reason?: string) => {
+    return { ...action, result, request_id: request.id, ...(reason === undefined ? {} : { reason }) };
+  };
+  return audit.around(operatorOf(request), line, act);
 }
 
 function isOperatorAction(word: string): word is 'restart' | 'kill' | 'reset' {

@@ -92,7 +92,8 @@ test('ST-8: each auditable action is done once, and its line is found in one cha
   t.false(found('actor_kill', { actor: 'nobody' }), 'no such actor, no such action');
 
   // An actor that dies of a defect, behind a breaker that opens at once.
-  t.is((await admin(node, '/v1/admin/actors/gossip/drill/throw')).status, 200);
+  // It may be gone before it has answered.
+  await admin(node, '/v1/admin/actors/gossip/drill/throw');
   has('actor_drill', { actor: 'gossip', misdeed: 'throw', result: 'started' });
   await until('a dead actor', () => found('actor_died', { actor: 'gossip', reason: 'crashed' }));
   await until('an open breaker', () => found('breaker_opened', { actor: 'gossip' }));
