@@ -4,6 +4,7 @@ import { ConfigError } from '../config/errors.js';
 import { EXIT, exitCodeTable } from '../runtime/exit-codes.js';
 import { actorsCommands } from './actors.js';
 import { nearest } from './args.js';
+import { auditCommands } from './audit.js';
 import { type Command, commandHelp, section } from './command.js';
 import { completionCommand } from './completion.js';
 
@@ -21,7 +22,7 @@ import { walCommands } from './wal.js';
 
 const sections: readonly (readonly [string, readonly Command[]])[] = [
   ['Use', [startCommand, submitCommand, receiptCommand, verifyCommand]],
-  ['Operate', [statusCommand, reloadCommand, ...actorsCommands]],
+  ['Operate', [statusCommand, reloadCommand, ...actorsCommands, ...auditCommands]],
   ['Prepare and repair', [initCommand, ...keysCommands, ...walCommands, migrateStateCommand]],
   ['Shell', [completionCommand(() => commands)]],
 ];

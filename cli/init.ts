@@ -5,6 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { inspectLog } from '../actors/wal-writer/inspect.js';
 import { openLog } from '../actors/wal-writer/log.js';
+import { newestAudit } from '../config/audit-file.js';
 import { createChain, initialised, isInitialising, readGenesis } from '../config/chain-files.js';
 import { type NodeKey, openNodeKey } from '../config/key-files.js';
 import { type Ed25519, loadEd25519 } from '../protocol/crypto/ed25519.js';
@@ -16,7 +17,7 @@ import { defineCommand } from './command.js';
 import { dataDirectory } from './endpoint.js';
 import { keysDirectory } from './keys.js';
 import { explained } from './log-errors.js';
-import { DEFAULT_SEGMENT_BYTES, logDirectory, withDataDirectory } from './offline.js';
+import { audit, DEFAULT_SEGMENT_BYTES, logDirectory, withDataDirectory } from './offline.js';
 import { CliError, printJson, type Terminal, table } from './output.js';
 
 export const initCommand = defineCommand({
@@ -52,6 +53,7 @@ Who may submit, and which kinds there are, is said by clients.yml and the kinds 
   exits: [
     [EXIT.ok.code, 'made; also when the node was there already'],
     [EXIT.data.code, 'the log of an existing node is missing, or belongs to another node'],
+    [EXIT.io.code, 'what it does cannot be recorded in the audit log: nothing was done'],
     [EXIT.running.code, 'a node runs on this directory'],
     [EXIT.config.code, 'genesis.json or the key files are not as they must be'],
   ],
@@ -86,7 +88,11 @@ interface Made {
 
 async function initialise(plan: Plan, ed25519: Ed25519, terminal: Terminal): Promise<Made> {
   const { directory, keysDir, genesisFile } = plan;
+  audit(directory, terminal);
   const key = openNodeKey({ mode: 'development', keysDir, dataDir: directory, env: { ...terminal.env } }, ed25519);
+  if (key.origin === 'generated') {
+    audit(directory, terminal, { event: 'key_generated', node_id: key.nodeId, file: key.file ?? '' });
+  }
   const genesis =
     readGenesis(genesisFile) ??
     createChain({
@@ -97,6 +103,11 @@ async function initialise(plan: Plan, ed25519: Ed25519, terminal: Terminal): Pro
       nowMs: terminal.nowMs(),
       devClient: plan.devClient,
     });
+  // An interrupted run may have made the chain and not its record.
+  if (isInitialising(directory) && newestAudit(directory, 'genesis_created')?.line.chain_id !== genesis.chainIdHex) {
+    const facts = { chain_id: genesis.chainIdHex, file: genesisFile, dev_client: plan.devClient };
+    audit(directory, terminal, { event: 'genesis_created', ...facts });
+  }
   requireValidator(genesis, key, genesisFile);
   const created = isInitialising(directory);
   if (created) {

@@ -9,7 +9,7 @@ import { EXIT } from '../runtime/exit-codes.js';
 import { commonOptions } from './args.js';
 import { defineCommand } from './command.js';
 import { dataDirectory, parseJson, parseObject, readOptional } from './endpoint.js';
-import { withDataDirectory } from './offline.js';
+import { audit, withDataDirectory } from './offline.js';
 import { CliError, printJson, type Terminal } from './output.js';
 
 export const migrateStateCommand = defineCommand({
@@ -46,6 +46,7 @@ function migrate(directory: string, terminal: Terminal): MigrationResult {
       directory,
       nowMs: terminal.nowMs(),
       facts: readFacts(directory),
+      audit: (event) => audit(directory, terminal, event),
       note: (event) => {
         if (event.event === 'migration_started')
           terminal.err(`quorate migrate-state: backup written to ${event.backup}\n`);

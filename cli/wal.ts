@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { LogRefused } from '../actors/wal-writer/errors.js';
 import { inspectLog, type LogInspection, missingLog, verification } from '../actors/wal-writer/inspect.js';
 import { doubted, type Finding, type RepairReport, repairLog } from '../actors/wal-writer/repair.js';
-import { appendAudit } from '../config/audit-file.js';
 import { isInitialising } from '../config/chain-files.js';
 import { type Genesis, parseGenesis } from '../protocol/genesis.js';
 import { EXIT } from '../runtime/exit-codes.js';
@@ -14,6 +13,7 @@ import { type Command, defineCommand } from './command.js';
 import { dataDirectory, parseJson, readRequired } from './endpoint.js';
 import { explained, explainedAsync } from './log-errors.js';
 import {
+  audit,
   DEFAULT_SEGMENT_BYTES,
   ledgerDirectory,
   logDirectory,
@@ -111,7 +111,7 @@ Only the single validator of a chain may accept loss: where there are others, th
   exits: [
     [EXIT.ok.code, 'repaired, or nothing to do'],
     [EXIT.data.code, 'something would be lost; nothing was changed'],
-    [EXIT.io.code, 'the disk failed; run it again on a sound one'],
+    [EXIT.io.code, 'the disk failed, or takes no line of the audit log; run it again on a sound one'],
     [EXIT.running.code, 'a node runs on this directory'],
   ],
   async run({ values }, terminal) {
@@ -147,9 +147,9 @@ async function repair(
   const genesis = acceptLoss ? readSingleGenesis(genesisFile) : null;
   const before = finding(found, doubt);
   const { state } = before;
-  const facts = { event: 'wal_repair', accept_loss: acceptLoss, ...damageFacts(before) };
+  const facts = { event: 'wal_repair', accept_loss: acceptLoss, ...damageFacts(before) } as const;
   const changes = state === 'torn' || (state !== 'clean' && acceptLoss);
-  if (changes) appendAudit(directory, terminal.nowMs(), { ...facts, result: 'started' });
+  if (changes) audit(directory, terminal, { ...facts, result: 'started' });
   const report = await explainedAsync(() =>
     repairLog({
       directory: logDirectory(directory),
@@ -167,7 +167,7 @@ async function repair(
   if (changes) {
     const { newEpoch, keptIn } = report;
     const epoch = newEpoch === null ? {} : { epoch: newEpoch.epoch, last_trusted_height: newEpoch.lastTrustedHeight };
-    appendAudit(directory, terminal.nowMs(), { ...facts, ...epoch, kept_in: keptIn, result: report.result });
+    audit(directory, terminal, { ...facts, ...epoch, kept_in: keptIn, result: report.result });
   }
   return report;
 }

@@ -1,29 +1,19 @@
 // The few file steps from which crash-safe files are made, as an interface, so that tests can stop the world between any two.
 // Called by the state file, its migration and the audit file. A step either has happened durably when it returns, or throws;
 // none of them swallows an error.
-import {
-  closeSync,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 export interface FileSteps {
   /** @returns the content, or null when there is no such file. */
   read(path: string): Uint8Array | null;
-  /** @returns the last byte, or null when the file is absent or empty. */
-  lastByte(path: string): number | null;
   /** Creates or truncates the file, writes all bytes and fsyncs it. Its directory entry is durable after syncDirectory. */
   write(path: string, bytes: Uint8Array, mode: number): void;
   /** Adds bytes at the end and fsyncs; creates the file when it is absent. */
   append(path: string, bytes: Uint8Array, mode: number): void;
   rename(from: string, to: string): void;
+  /** @returns the names in a directory, in no order. */
+  list(path: string): readonly string[];
   /** Removes the file; an absent one is fine. */
   remove(path: string): void;
   /** Makes creations, renames and removals in this directory durable. */
@@ -48,25 +38,10 @@ export const diskSteps: FileSteps = {
       throw error;
     }
   },
-  lastByte(path) {
-    let descriptor: number;
-    try {
-      descriptor = openSync(path, 'r');
-    } catch (error) {
-      if (isAbsent(error)) return null;
-      throw error;
-    }
-    try {
-      const { size } = fstatSync(descriptor);
-      const byte = new Uint8Array(1);
-      return size > 0 && readSync(descriptor, byte, 0, 1, size - 1) === 1 ? byte[0]! : null;
-    } finally {
-      closeSync(descriptor);
-    }
-  },
   write: (path, bytes, mode) => writeThrough(path, 'w', bytes, mode),
   append: (path, bytes, mode) => writeThrough(path, 'a', bytes, mode),
   rename: (from, to) => renameSync(from, to),
+  list: (path) => readdirSync(path),
   remove: (path) => rmSync(path, { force: true }),
   syncDirectory(path) {
     const descriptor = openSync(path, 'r');

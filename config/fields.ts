@@ -168,6 +168,15 @@ export const FIELDS = {
     'restart',
   ),
 
+  // 4 MiB are some 15 000 lines; 16 files and the one that is written make 68 MiB at most.
+  'audit.file_bytes': integer(
+    65_536,
+    1_073_741_824,
+    4_194_304,
+    'size after which audit.jsonl is followed by a new file',
+  ),
+  'audit.files_kept': integer(1, 10_000, 16, 'full audit files kept beside audit.jsonl; older ones are removed'),
+
   'dedup.store': choice(['embedded'], 'embedded', 'memory, rebuilt from log and ledger at every start', 'restart'),
 
   'pcs.hmac_form': choice(

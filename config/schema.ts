@@ -43,6 +43,7 @@ export interface QuorateConfig {
     readonly backend: 'auto' | 'sodium-native' | 'libsodium-wrappers';
   };
   readonly wal: { readonly segment_bytes: number };
+  readonly audit: { readonly file_bytes: number; readonly files_kept: number };
   readonly dedup: { readonly store: 'embedded' };
   readonly pcs: { readonly hmac_form: 'direct' | 'digest' };
   readonly backups: { readonly enabled: boolean };

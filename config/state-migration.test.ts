@@ -3,8 +3,9 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import test from 'ava';
+import { auditRecords, checkAudit } from '../protocol/audit-check.js';
 import { sha256Hex } from '../protocol/crypto/hash.js';
 import { AUDIT_FILE } from './audit-file.js';
 import { diskSteps, type FileSteps } from './durable-file.js';
@@ -251,12 +252,13 @@ test('ST-3: on a real disk sha256sum accepts the checksum file', (t) => {
   t.is(parseState(readFileSync(join(directory, STATE_FILE)), STATE_FILE).version, 2);
 });
 
-test('half an audit line of a crash stays a line of its own', (t) => {
+test('half an audit line of a crash stays a line of its own, named by the first record', (t) => {
   const disk = new MemoryDisk({ [STATE]: V1, [join(DIR, AUDIT_FILE)]: Buffer.from('{"event":"sta') });
   migrateStateFile({ directory: DIR, nowMs: NOW, facts: FACTS, files: disk });
   const lines = disk.text(join(DIR, AUDIT_FILE)).split('\n');
-  t.is(lines[0], '{"event":"sta');
-  t.is(JSON.parse(lines[1]!).event, 'state_migration');
+  t.is(lines[0], '{"event":"sta#torn');
+  t.like(JSON.parse(lines[1]!), { event: 'audit_began', foreign_bytes: 18, foreign_sha256: sha256Hex(lines[0]!) });
+  t.is(JSON.parse(lines[2]!).event, 'state_migration');
   t.is(lines.at(-1), '');
 });
 
@@ -275,17 +277,15 @@ const ROLLBACK_LINE = {
   result: 'rolled_back',
 };
 
-/** Whole lines only: an interrupted append may have left a part of one. */
+/** The migration's own records, without what chains them. Whatever happened, the log must hold together. */
 function auditLines(disk: MemoryDisk): Record<string, unknown>[] {
-  const content = disk.files.get(join(DIR, AUDIT_FILE));
-  const lines = content === undefined ? [] : content.toString().split('\n');
-  return lines.flatMap((line) => {
-    try {
-      return [JSON.parse(line)];
-    } catch {
-      return [];
-    }
-  });
+  const bytes = disk.files.get(join(DIR, AUDIT_FILE));
+  if (bytes === undefined) return [];
+  const { fault } = checkAudit([{ name: AUDIT_FILE, number: 1, bytes }]);
+  if (fault !== null) throw new Error(`${AUDIT_FILE} line ${fault.line}: ${fault.reason}`);
+  return auditRecords(bytes)
+    .filter(({ event }) => event.startsWith('state_'))
+    .map(({ line: { seq, prev, hash, by, ...fields } }) => fields);
 }
 
 /** How many file steps an undisturbed migration takes. */
@@ -309,7 +309,7 @@ function failing(
   const counted = {
     count: 0,
     read: (path: string) => step(() => steps.read(path)),
-    lastByte: (path: string) => step(() => steps.lastByte(path)),
+    list: (path: string) => step(() => steps.list(path)),
     write: (path: string, bytes: Uint8Array, mode: number) =>
       step(
         () => steps.write(path, bytes, mode),
@@ -337,7 +337,7 @@ function failing(
 function stepsOf(disk: MemoryDisk): FileSteps {
   return {
     read: (path) => disk.read(path),
-    lastByte: (path) => disk.lastByte(path),
+    list: (path) => disk.list(path),
     write: (path, bytes, mode) => disk.write(path, bytes, mode),
     append: (path, bytes, mode) => disk.append(path, bytes, mode),
     rename: (from, to) => disk.rename(from, to),
@@ -380,8 +380,8 @@ class MemoryDisk implements FileSteps {
     return this.files.get(path) ?? null;
   }
 
-  lastByte(path: string): number | null {
-    return this.files.get(path)?.at(-1) ?? null;
+  list(path: string): string[] {
+    return [...this.files.keys()].filter((name) => dirname(name) === path).map((name) => basename(name));
   }
 
   write(path: string, bytes: Uint8Array, _mode: number): void {
@@ -423,10 +423,9 @@ test('the steps on the real disk do what the memory disk does', (t) => {
   t.teardown(() => rmSync(directory, { recursive: true }));
   const path = join(directory, 'a');
   t.is(diskSteps.read(path), null);
-  t.is(diskSteps.lastByte(path), null);
   diskSteps.write(path, Buffer.from('one'), 0o600);
   diskSteps.append(path, Buffer.from('two'), 0o600);
-  t.is(diskSteps.lastByte(path), 'o'.charCodeAt(0));
+  t.deepEqual(diskSteps.list(directory), ['a']);
   diskSteps.rename(path, `${path}2`);
   diskSteps.syncDirectory(directory);
   t.is(Buffer.from(diskSteps.read(`${path}2`)!).toString(), 'onetwo');

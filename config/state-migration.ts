@@ -3,7 +3,8 @@
 // and started again, it ends in a complete layout 2 with one success line; it must never lose the layout 1 bytes.
 import { join } from 'node:path';
 import { sha256Hex } from '../protocol/crypto/hash.js';
-import { type AuditEvent, appendAudit, hasAuditLine } from './audit-file.js';
+import type { UnsignedAuditEvent } from './audit-events.js';
+import { appendAudit, hasAuditRecord } from './audit-file.js';
 import { diskSteps, type FileSteps, replaceFile } from './durable-file.js';
 import {
   convertV1,
@@ -30,6 +31,8 @@ export interface MigrationOptions {
   readonly nowMs: number;
   readonly facts: StateFacts;
   readonly files?: FileSteps;
+  /** Writes a record durably, or throws. Default: appended to the audit log of the directory, as done by the node. */
+  readonly audit?: (event: UnsignedAuditEvent) => void;
   /** Told at each milestone, as it happens: what the daemon logs. */
   readonly note?: (event: MigrationNote) => void;
 }
@@ -160,7 +163,7 @@ class Migration {
     if (marker === null) return;
     const checksum = Buffer.from(marker).toString('utf8').trim();
     const success = migrationEvent(checksum, 'success');
-    if (!hasAuditLine(this.options.directory, success, this.files)) this.audit(success);
+    if (!hasAuditRecord(this.options.directory, success, this.files)) this.audit(success);
     this.clearMarker();
     this.options.note?.({ event: 'migration_succeeded', checksum, dropped: [] });
   }
@@ -235,8 +238,10 @@ class Migration {
     this.files.syncDirectory(this.options.directory);
   }
 
-  private audit(event: AuditEvent): void {
-    appendAudit(this.options.directory, this.options.nowMs, event, this.files);
+  private audit(event: UnsignedAuditEvent): void {
+    const { audit, directory, nowMs } = this.options;
+    if (audit === undefined) appendAudit(directory, nowMs, { ...event, by: 'node' }, this.files);
+    else audit(event);
   }
 
   private path(name: string): string {
@@ -244,7 +249,7 @@ class Migration {
   }
 }
 
-function migrationEvent(checksum: string, result: 'started' | 'success' | 'failure'): AuditEvent {
+function migrationEvent(checksum: string, result: 'started' | 'success' | 'failure'): UnsignedAuditEvent {
   return { event: 'state_migration', from_version: 1, to_version: STATE_VERSION, backup_checksum: checksum, result };
 }
 

@@ -8,10 +8,18 @@ type EventLevel = 'debug' | 'info' | 'warn' | 'error' | 'fatal';
 /** Event name → its fields. Names are dotted, subject first; fields carry their unit last. */
 export interface EventFields {
   'node.starting': { version: string; mode: string; data_dir: string; config_file: string | null };
-  'node.ready': { api: string; ops: string; node_id: string; chain_id: string; startup_ms: number };
+  'node.ready': {
+    api: string;
+    ops: string;
+    node_id: string;
+    chain_id: string;
+    startup_ms: number;
+    /** SEQ:HASH, as `quorate audit verify --head` takes it: an anchor where logs are collected. */
+    audit_head: string | null;
+  };
   'node.not_ready': { checks: readonly string[] };
   'node.stopping': { signal: string };
-  'node.stopped': { drained: boolean; duration_ms: number };
+  'node.stopped': { drained: boolean; duration_ms: number; audit_head: string | null };
   'node.stop_forced': { reason: string; cut: readonly string[] };
   'node.fatal': { exit_code: number; reason: string };
   'node.already_running': { data_dir: string; pid: number | null };
@@ -52,6 +60,9 @@ export interface EventFields {
   'state.migration_failed': { reason: string };
   'state.rolled_back': { reason: string; backup_checksum: string };
   'state.corrupt': { file: string; reason: string };
+
+  'audit.unwritable': { file: string; reason: string };
+  'audit.writable_again': { events: number };
 
   'http.answered': {
     request_id: string;
@@ -124,6 +135,9 @@ export const EVENTS = {
   'state.migration_failed': { level: 'fatal', wording: 'State migration failed' },
   'state.rolled_back': { level: 'fatal', wording: 'State migration rolled back: the old state is in force' },
   'state.corrupt': { level: 'fatal', wording: 'State file corrupt: refusing to start fresh over it' },
+
+  'audit.unwritable': { level: 'error', wording: 'Audit log cannot be written: operator actions are refused' },
+  'audit.writable_again': { level: 'info', wording: 'Audit log is written again' },
 
   'http.answered': { level: 'debug', wording: 'Request answered' },
   'log.reopened': { level: 'info', wording: 'Log file reopened' },

@@ -48,6 +48,7 @@ test('IN-11: published slugs keep their status', (t) => {
     unavailable: 503,
     'dedup-unavailable': 503,
     quarantined: 503,
+    'audit-unwritable': 503,
     draining: 503,
   });
 });

@@ -161,6 +161,12 @@ export const PROBLEMS = {
     hint: 'Use another node. Operator: "quorate wal verify" names the damage and the repair command.',
     retryable: true,
   },
+  'audit-unwritable': {
+    title: 'The audit log cannot be written, so nothing was done',
+    status: 503,
+    hint: 'Make room on the disk or mend the file that "detail" names, then call again.',
+    retryable: true,
+  },
   draining: {
     title: 'This node is shutting down',
     status: 503,

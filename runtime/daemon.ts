@@ -4,8 +4,10 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { Counter } from 'prom-client';
+import { Counter, type Registry } from 'prom-client';
 import { holdLedgerOpen, tree } from '../actors/tree.js';
+import type { UnsignedAuditEvent } from '../config/audit-events.js';
+import { AuditFile } from '../config/audit-file.js';
 import { initialised } from '../config/chain-files.js';
 import { DataDirectoryHeld, type DataLock, lockDataDirectory } from '../config/data-lock.js';
 import { ConfigError, renderProblem } from '../config/errors.js';
@@ -32,6 +34,8 @@ import { threadHost } from './kernel/host-thread.js';
 import type { RestartSettings } from './kernel/restart.js';
 import { supervise } from './kernel/supervisor.js';
 import type { Supervisor } from './kernel/supervisor-types.js';
+import { AuditStory } from './ops/audit-story.js';
+import { AuditTrail } from './ops/audit-trail.js';
 import { Metrics } from './ops/metrics.js';
 import { createOpsServer, type ReloadAnswer } from './ops/server.js';
 import { type InForce, Reloader } from './reload.js';
@@ -39,7 +43,7 @@ import { claimRunFiles, removeRunFiles, writeAdminToken, writeEndpoints } from '
 import { ServiceManager, tellerOf, watchdogUsecOf } from './service-manager.js';
 import { type SignalActions, surviveClosedOutput, takeSignals } from './signals.js';
 import { startFailure } from './start-failure.js';
-import { StateFile } from './state.js';
+import { configurationHash, StateFile } from './state.js';
 import { StatusDump } from './status-dump.js';
 import { summaryOf, Vigil } from './vigil.js';
 
@@ -83,14 +87,16 @@ async function run(loaded: LoadedConfig, version: string): Promise<void> {
   event(log, 'node.starting', { version, mode: settings.mode, data_dir: settings.data_dir, config_file: loaded.file });
   for (const warning of loaded.warnings) event(log, 'config.warning', { warning });
   let running: Running;
+  const made: UnsignedAuditEvent[] = [];
   try {
     mkdirSync(settings.data_dir, { recursive: true, mode: 0o700 });
     const lock = await lockDataDirectory(settings.data_dir);
-    const node = await establish(settings, log);
+    const node = await establish(settings, log, (happened) => made.push(happened));
     claimRunFiles(node.places.run);
-    running = new Running({ loaded, node, logSettings, opened, version, lock, actOnSignals });
+    running = new Running({ loaded, node, logSettings, opened, version, lock, actOnSignals, made });
   } catch (error) {
     tellRefused(log, settings.data_dir, error);
+    auditMade(settings.data_dir, made);
     throw error;
   }
   await running.start();
@@ -104,6 +110,20 @@ function tellRefused(log: Logger, dataDir: string, error: unknown): void {
   }
 }
 
+/** What a refused start has made stays there: the next one will not make it again, so it is recorded now. */
+function auditMade(dataDir: string, made: readonly UnsignedAuditEvent[]): void {
+  if (made.length === 0) return;
+  const atMs = Date.now();
+  try {
+    new AuditFile(dataDir).append(
+      atMs,
+      made.map((happened) => ({ atMs, event: { ...happened, by: 'node' } })),
+    );
+  } catch {
+    // The refusal that is about to be told is what has to be mended first.
+  }
+}
+
 interface RunningParts {
   readonly loaded: LoadedConfig;
   readonly node: NodeConfig;
@@ -112,6 +132,8 @@ interface RunningParts {
   readonly version: string;
   readonly lock: DataLock;
   readonly actOnSignals: (actions: SignalActions) => void;
+  /** What this start has made that did not exist before. */
+  readonly made: readonly UnsignedAuditEvent[];
 }
 
 class Running {
@@ -121,6 +143,7 @@ class Running {
   readonly #supervisor: Supervisor<NodeConfig>;
   readonly #ops: FastifyInstance;
   readonly #state: StateFile;
+  readonly #audit: AuditTrail;
   readonly #reloader: Reloader;
   readonly #manager: ServiceManager;
   readonly #statusDump: StatusDump;
@@ -131,7 +154,7 @@ class Running {
   #draining = false;
   #ending = false;
 
-  constructor({ loaded, node, logSettings, opened, version, lock, actOnSignals }: RunningParts) {
+  constructor({ loaded, node, logSettings, opened, version, lock, actOnSignals, made }: RunningParts) {
     const { log } = opened;
     this.#log = log;
     this.#lock = lock;
@@ -139,6 +162,7 @@ class Running {
     const { fingerprint } = loadNamedFiles(loaded.config, node.identity.nodeId, STARTED_AT_MS);
     this.#inForce = { loaded, node, fingerprint };
     const registry = createMainRegistry({ version, startedAtMs: STARTED_AT_MS, now: Date.now });
+    this.#audit = this.#auditTrail(registry, log);
     this.#supervisor = supervise<NodeConfig>({
       tree,
       config: node,
@@ -162,26 +186,28 @@ class Running {
       registry,
       restartSettings: (config, { id, restart }): RestartSettings => restartSettings(config, id as ActorId, restart),
     });
-    this.#state = new StateFile(node, log, registry);
+    this.#state = new StateFile(node, log, registry, this.#audit);
     const results = new Counter({
       name: 'quorate_peer_reload_total',
       help: 'Reloads of the configuration, by result.',
       labelNames: ['result'],
       registers: [registry],
     });
-    this.#reloader = new Reloader({ supervisor: this.#supervisor, opened, results }, this.#inForce);
+    this.#reloader = new Reloader({ supervisor: this.#supervisor, opened, results, audit: this.#audit }, this.#inForce);
     const health = {
       status: () => this.#supervisor.status(),
       reports: () => this.#supervisor.reports(),
       store: () => this.#supervisor.inspect('store') as Promise<{ height: number }>,
       draining: () => this.#draining,
+      audit: () => this.#audit.check(),
     };
     this.#ops = createOpsServer({
       metrics: new Metrics(registry, () => this.#supervisor.metrics()),
       health,
       token: writeAdminToken(node.places.run),
       actors: this.#supervisor,
-      reload: () => this.#reload(),
+      audit: this.#audit,
+      reload: (by) => this.#reload(by),
     });
     this.#manager = this.#serviceManager();
     this.#statusDump = new StatusDump({
@@ -192,6 +218,7 @@ class Running {
       health,
       supervisor: this.#supervisor,
     });
+    this.#auditStart(node, version, made);
     this.#apiListens = new Promise((resolve) => {
       this.#supervisor.on('event', (happened) => {
         if (happened.kind !== 'report') return;
@@ -222,15 +249,49 @@ class Running {
     });
   }
 
-  #reload(): Promise<ReloadAnswer> {
-    return this.#manager.reload(() => this.#reloader.reload());
+  #reload(by: string): Promise<ReloadAnswer> {
+    return this.#manager.reload(() => this.#reloader.reload(by));
+  }
+
+  #auditTrail(registry: Registry, log: Logger): AuditTrail {
+    return new AuditTrail({
+      directory: this.#inForce.node.places.data,
+      limits: () => {
+        const { file_bytes: fileBytes, files_kept: filesKept } = this.#inForce.node.settings.audit;
+        return { fileBytes, filesKept };
+      },
+      registry,
+      log,
+      now: Date.now,
+      onBroken: (reason) => void this.#fatal(EXIT.io.code, reason),
+    });
+  }
+
+  /** From here on what the supervisor tells is recorded too. */
+  #auditStart({ identity, chainId, settings }: NodeConfig, version: string, made: readonly UnsignedAuditEvent[]): void {
+    for (const happened of made) this.#audit.record(happened);
+    this.#audit.finish({
+      event: 'node_started',
+      version,
+      mode: settings.mode,
+      pid: process.pid,
+      node_id: identity.nodeId,
+      chain_id: chainId,
+      config_sha256: configurationHash(settings),
+    });
+    // A genesis has registry version 0.
+    const story = new AuditStory(this.#audit.knownRegistryVersion() ?? 0);
+    this.#supervisor.on('event', (happened) => {
+      const told = story.hear(happened);
+      if (told !== null) this.#audit.record(told);
+    });
   }
 
   async start(): Promise<void> {
     // First of all, while the process is small: it may start a helper.
     this.#manager.starting();
     this.#actOnSignals({
-      reload: () => void this.#reload(),
+      reload: () => void this.#reload('signal SIGHUP'),
       dump: () => void this.#statusDump.write(),
       stop: (signal) => void this.#stop(signal),
       force: () => void this.#fatal(EXIT.internal.code, 'the stop was forced by a second signal', 'node.stop_forced'),
@@ -285,7 +346,14 @@ class Running {
     writeEndpoints(node.places.run, { api, ops, peer: null, nodeId, publicKey });
     this.#manager.ready(api);
     const startupMs = Date.now() - STARTED_AT_MS;
-    event(this.#log, 'node.ready', { api, ops, node_id: nodeId, chain_id: node.chainId, startup_ms: startupMs });
+    event(this.#log, 'node.ready', {
+      api,
+      ops,
+      node_id: nodeId,
+      chain_id: node.chainId,
+      startup_ms: startupMs,
+      audit_head: this.#audit.head(),
+    });
     if (process.stdout.isTTY === true) print(banner({ api, ops, nodeId, settings: loaded.config }));
   }
 
@@ -305,9 +373,15 @@ class Running {
     this.#state.close();
     await this.#ops.close();
     clearTimeout(forced);
+    this.#audit.finish({ event: 'node_stopped', signal });
+    this.#audit.close();
     removeRunFiles(node.places.run);
     await this.#lock.release();
-    event(this.#log, 'node.stopped', { drained: true, duration_ms: Date.now() - startedMs });
+    event(this.#log, 'node.stopped', {
+      drained: true,
+      duration_ms: Date.now() - startedMs,
+      audit_head: this.#audit.head(),
+    });
     await this.#manager.close();
     process.exit(EXIT.ok.code);
   }
@@ -322,6 +396,8 @@ class Running {
         .map(({ id }) => id);
       event(this.#log, forced, { reason, cut });
     }
+    this.#audit.record({ event: 'node_failed', exit_code: code, reason });
+    this.#audit.close();
     this.#manager.failing(reason);
     await endProcess(this.#inForce.node.places.run, code, reason, this.#log, this.#supervisor);
   }

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import type { UnsignedAuditEvent } from '../config/audit-events.js';
 import { createChain, DEV_CLIENT_FILE, devClient, isInitialising, readGenesis } from '../config/chain-files.js';
 import { ConfigError, configProblem } from '../config/errors.js';
 import { checkNodeKey, type NodeKey, openNodeKey } from '../config/key-files.js';
@@ -18,15 +19,26 @@ import type { Genesis } from '../protocol/genesis.js';
 import { ShapeError } from '../protocol/kinds/kind.js';
 import { parseWish } from '../protocol/kinds/registry-kind.js';
 
-/** Throws ConfigError: key file, modes, genesis, clients, kinds. */
-export async function establish(settings: QuorateConfig, log: Logger): Promise<NodeConfig> {
+/**
+ * @param made told of what did not exist before, also when the start is refused afterwards
+ * Throws ConfigError: key file, modes, genesis, clients, kinds.
+ */
+export async function establish(
+  settings: QuorateConfig,
+  log: Logger,
+  made: (event: UnsignedAuditEvent) => void = () => undefined,
+): Promise<NodeConfig> {
   const ed25519 = await loadEd25519();
   const places = { mode: settings.mode, keysDir: settings.keys_dir, dataDir: settings.data_dir, env: process.env };
   let genesis = readGenesis(settings.genesis);
   // Looked at before anything is written: a start that fails must not leave a key behind, nor remember a wrong one.
   checkChain(settings, genesis, checkNodeKey({ ...places, env: { ...process.env } }, ed25519));
   const key = openNodeKey(places, ed25519);
-  if (key.origin === 'generated') event(log, 'key.generated', { file: key.file ?? '', node_id: key.nodeId });
+  if (key.origin === 'generated') {
+    const facts = { file: key.file ?? '', node_id: key.nodeId };
+    event(log, 'key.generated', facts);
+    made({ event: 'key_generated', ...facts });
+  }
   const chainPlaces = { dataDir: settings.data_dir, keysDir: settings.keys_dir, genesis: settings.genesis };
   if (genesis === null) {
     const nowMs = Date.now();
@@ -38,7 +50,9 @@ export async function establish(settings: QuorateConfig, log: Logger): Promise<N
       nowMs,
       devClient: true,
     });
-    event(log, 'genesis.created', { file: settings.genesis, chain_id: genesis.chainIdHex });
+    const facts = { file: settings.genesis, chain_id: genesis.chainIdHex };
+    event(log, 'genesis.created', facts);
+    made({ event: 'genesis_created', ...facts, dev_client: true });
   }
   const named = loadNamedFiles(settings, key.nodeId, Date.now());
   for (const warning of named.warnings) event(log, 'config.warning', { warning });

@@ -1,6 +1,7 @@
 // SIGHUP and the admin call: read everything anew, have every actor prepare, then commit everywhere or nowhere. Called by
 // the daemon. Whatever is wrong, the last good configuration stays in force.
 import type { Counter } from 'prom-client';
+import type { UnsignedAuditEvent } from '../config/audit-events.js';
 import { ConfigError, renderProblem } from '../config/errors.js';
 import { checkNodeKey } from '../config/key-files.js';
 import type { LoadedConfig } from '../config/load.js';
@@ -15,13 +16,16 @@ import { parseGenesis } from '../protocol/genesis.js';
 import type { JsonObject } from '../protocol/json.js';
 import { registryWish } from './identity.js';
 import type { Supervisor } from './kernel/supervisor-types.js';
+import { type AuditTrail, AuditUnwritable } from './ops/audit-trail.js';
 import type { ReloadAnswer } from './ops/server.js';
+import { configurationHash } from './state.js';
 
 export interface ReloadParts {
   readonly supervisor: Supervisor<NodeConfig>;
   readonly opened: OpenLog;
   /** quorate_peer_reload_total{result}. */
   readonly results: Counter<'result'>;
+  readonly audit: Pick<AuditTrail, 'write' | 'finish'>;
 }
 
 /** What is in force; changed only by a reload that went through. */
@@ -43,9 +47,9 @@ export class Reloader {
   }
 
   /** One at a time: a call while one runs gets that one's answer, which then may not have seen the newest file. */
-  async reload(): Promise<ReloadAnswer> {
+  async reload(by: string): Promise<ReloadAnswer> {
     while (this.#running !== null) await this.#running;
-    this.#running = this.#attempt();
+    this.#running = this.#attempt(by);
     try {
       return await this.#running;
     } finally {
@@ -53,8 +57,8 @@ export class Reloader {
     }
   }
 
-  async #attempt(): Promise<ReloadAnswer> {
-    const { supervisor, opened, results } = this.#parts;
+  async #attempt(by: string): Promise<ReloadAnswer> {
+    const { supervisor, opened, results, audit } = this.#parts;
     const { log } = opened;
     // A log that was rotated away is opened anew whatever becomes of the configuration.
     opened.reopen();
@@ -62,13 +66,19 @@ export class Reloader {
     const { file } = this.#inForce.node.settings.log;
     if (file !== null) event(log, 'log.reopened', { file });
     try {
+      // A change that could not be recorded is not made.
+      audit.write({ event: 'config_reload', result: 'started' }, by);
       const changed = await this.#apply();
+      audit.finish(outcomeOf(changed, this.#inForce.node.settings), by);
       results.inc({ result: changed === null ? 'unchanged' : 'ok' });
       if (changed === null) event(log, 'config.reload_unchanged', {});
       else event(log, 'config.reload_ok', { changed });
       return { result: changed === null ? 'unchanged' : 'ok', errors: [], changed: changed ?? [] };
     } catch (error) {
       const errors = error instanceof ConfigError ? error.problems.map(renderProblem) : [(error as Error).message];
+      if (!(error instanceof AuditUnwritable)) {
+        audit.finish({ event: 'config_reload', result: 'refused', problems: errors }, by);
+      }
       results.inc({ result: 'error' });
       event(log, 'config.reload_refused', { problems: errors });
       return { result: 'error', errors, changed: [] };
@@ -102,6 +112,11 @@ export class Reloader {
     this.#inForce.fingerprint = named.fingerprint;
     return [...changed, ...(filesChanged ? ['clients and kinds'] : [])];
   }
+}
+
+function outcomeOf(changed: readonly string[] | null, settings: QuorateConfig): UnsignedAuditEvent {
+  if (changed === null) return { event: 'config_reload', result: 'unchanged' };
+  return { event: 'config_reload', result: 'applied', changed, config_sha256: configurationHash(settings) };
 }
 
 /** A key file that the next start would refuse is told now. The key in force stays: no reload changes who a node is. */

@@ -3,25 +3,34 @@
 import type { Logger } from 'pino';
 import { Counter, type Registry } from 'prom-client';
 import type { NodeConfig } from '../config/node.js';
+import type { QuorateConfig } from '../config/schema.js';
 import { type NodeState, writeStateFile } from '../config/state-file.js';
 import { type MigrationNote, openStateFile } from '../config/state-migration.js';
 import { event } from '../observability/events.js';
 import { sha256Hex } from '../protocol/crypto/hash.js';
 import type { JsonObject } from '../protocol/json.js';
 import type { ReportValue } from './kernel/contract.js';
+import type { AuditTrail } from './ops/audit-trail.js';
 
 const WRITE_EVERY_MS = 5_000;
+
+/** Hex; two nodes with the same hash run on the same settings. */
+export function configurationHash(settings: QuorateConfig): string {
+  return sha256Hex(JSON.stringify(settings));
+}
 
 export class StateFile {
   readonly #node: NodeConfig;
   readonly #log: Logger;
+  readonly #audit: AuditTrail;
   readonly #migrations: Counter<'result'>;
   #state: NodeState | null = null;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(node: NodeConfig, log: Logger, registry: Registry) {
+  constructor(node: NodeConfig, log: Logger, registry: Registry, audit: AuditTrail) {
     this.#node = node;
     this.#log = log;
+    this.#audit = audit;
     this.#migrations = new Counter({
       name: 'quorate_migration_events_total',
       help: 'Migrations of state.json at this start, by result; a failed one ends the process.',
@@ -38,6 +47,7 @@ export class StateFile {
       directory: this.#node.places.data,
       nowMs: Date.now(),
       facts: { nodeId: identity.nodeId, chainId, validatorCount, tlsEnabled: false },
+      audit: (event) => this.#audit.write(event),
       note: (note) => this.#note(note),
     });
     this.#state = {
@@ -46,14 +56,14 @@ export class StateFile {
       chain_id: chainId,
       validator_count: validatorCount,
       last_boot_time: new Date().toISOString(),
-      configuration_hash: sha256Hex(JSON.stringify(this.#node.settings)),
+      configuration_hash: configurationHash(this.#node.settings),
     };
     this.#write();
   }
 
   /** What consensus reported: it outlives the actor, which is gone when the file is written for the last time. */
   chainMoved({ data }: ReportValue): void {
-    if (this.#state === null || data === undefined) return;
+    if (this.#state === null || data?.height === undefined) return;
     const height = Number(data.height);
     this.#state = { ...this.#state, height, last_finalized_hash: height === 0 ? null : String(data.hash) };
   }

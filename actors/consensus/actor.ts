@@ -181,7 +181,7 @@ function reportChain(actor: ActorParts, committed: Committed, quarantine: string
   actor.report('consensus', {
     ok: quarantine === null,
     ...(quarantine === null ? {} : { detail: `quarantined: ${quarantine}; ${REPAIR_ADVICE}` }),
-    data: { height, hash },
+    data: { height, hash, quarantine },
   });
 }
 

@@ -3,6 +3,7 @@
 import type { Logger } from 'pino';
 import type { Context } from '../../protocol/consensus/context.js';
 import type { Effect, Output } from '../../protocol/consensus/effect.js';
+import type { Evidence } from '../../protocol/consensus/evidence.js';
 import type { Input } from '../../protocol/consensus/input.js';
 import { encodeJournal, type JournalRecord } from '../../protocol/consensus/journal.js';
 import type { State as CoreState } from '../../protocol/consensus/state.js';
@@ -203,10 +204,15 @@ export class Host {
           break;
         case 'halt':
           this.#parts.log.fatal({ reason: effect.reason }, 'consensus halted: this node signs nothing more');
-          this.#parts.report('consensus', { ok: false, detail: `halted: ${effect.reason}` });
+          this.#parts.report('consensus', {
+            ok: false,
+            detail: `halted: ${effect.reason}`,
+            data: { halted: effect.reason },
+          });
           break;
         case 'evidence':
           this.#parts.log.error({ evidence: effect.evidence }, 'a validator signed two conflicting messages');
+          this.#parts.report('evidence', { ok: true, data: evidenceFacts(this.#parts.context, effect.evidence) });
           break;
         case 'quarantine':
           this.#parts.log.error({ reason: effect.reason }, 'this node is quarantined: it signs nothing');
@@ -311,6 +317,11 @@ export class Host {
     this.#writeSoon();
     this.#tryBuild();
   }
+}
+
+/** What an operator has to know of it; the votes themselves stand in the log. */
+function evidenceFacts({ validators }: Context, { rule, first }: Evidence) {
+  return { rule, validator: validators[first.signer]?.nodeId ?? String(first.signer), view: first.view };
 }
 
 /** Makes the committed blocks part of the state, oldest first, with what has to be sent out for each. */

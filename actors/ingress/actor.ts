@@ -4,9 +4,10 @@ import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { listenRefusal } from '../../config/listen-refusal.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
+import { sha256Hex } from '../../protocol/crypto/hash.js';
 import { parseGenesis } from '../../protocol/genesis.js';
 import type { JsonObject } from '../../protocol/json.js';
-import { restoreRegistry } from '../../protocol/registry.js';
+import { registryText, restoreRegistry } from '../../protocol/registry.js';
 import { InboxRoute } from '../../protocol/wal-record.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
@@ -257,6 +258,12 @@ function reportRegistry(state: State): void {
   state.context.report('registry', {
     ok: granted,
     ...(granted ? {} : { detail: 'the configured clients and kinds are not in force' }),
-    data: { version: registry.version },
+    data: {
+      version: registry.version,
+      clients: registry.clients.length,
+      keys: registry.clients.reduce((count, { keys }) => count + keys.length, 0),
+      kinds: registry.kinds.length,
+      sha256: sha256Hex(registryText(registry)),
+    },
   });
 }

@@ -191,6 +191,7 @@ function reportOf(condition: LogCondition) {
   return {
     ok: false,
     detail: `quarantined: ${condition.quarantine}; run "quorate wal verify", then "quorate wal repair"`,
+    data: { quarantine: condition.quarantine },
   };
 }
 

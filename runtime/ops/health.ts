@@ -15,6 +15,8 @@ export interface HealthSources {
   /** Asks the store for its height; rejects when it does not answer in time. */
   store(): Promise<{ readonly height: number }>;
   draining(): boolean;
+  /** Can what happens be audited? */
+  audit(): Check;
 }
 
 /** OB-2: the store answers within a second. */
@@ -31,6 +33,7 @@ export async function readiness(sources: HealthSources): Promise<readonly Check[
   for (const [actor, facts] of sources.reports()) {
     for (const [name, { ok, detail }] of facts) checks.push({ name: `${actor}:${name}`, ok, detail: detail ?? '' });
   }
+  checks.push(sources.audit());
   checks.push(await storeCheck(sources));
   return checks;
 }

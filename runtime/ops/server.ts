@@ -8,6 +8,7 @@ import { equalConstantTime } from '../../protocol/crypto/hmac.js';
 import { MISDEEDS, type Misdeed } from '../kernel/misdeeds.js';
 import type { ActorStatus } from '../kernel/supervisor-types.js';
 import { ActorError } from '../kernel/wire-error.js';
+import { type AuditTrail, AuditUnwritable } from './audit-trail.js';
 import { failing, type HealthSources, readiness } from './health.js';
 import type { Metrics } from './metrics.js';
 
@@ -24,8 +25,13 @@ export interface OpsParts {
     drill(id: string, misdeed: Misdeed): Promise<void>;
     inspect(id: string): Promise<object>;
   };
-  reload(): Promise<ReloadAnswer>;
+  readonly audit: Pick<AuditTrail, 'around'>;
+  reload(by: string): Promise<ReloadAnswer>;
 }
+
+type OperatorAction =
+  | { readonly event: 'actor_kill' | 'actor_restart' | 'actor_reset'; readonly actor: string }
+  | { readonly event: 'actor_drill'; readonly actor: string; readonly misdeed: Misdeed };
 
 export interface ReloadAnswer {
   readonly result: 'ok' | 'unchanged' | 'error';
@@ -70,10 +76,10 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
     admin.get<{ Params: { id: string } }>('/v1/admin/actors/:id', (request) => parts.actors.inspect(request.params.id));
     admin.post<{ Params: { id: string; action: string } }>('/v1/admin/actors/:id/:action', async (request, reply) => {
       const { id, action } = request.params;
-      if (action === 'restart') await parts.actors.restart(id);
-      else if (action === 'kill') await parts.actors.kill(id);
-      else if (action === 'reset') parts.actors.reset(id);
-      else return sendProblem(reply, request, 'no-such-route', `found ${action}; allowed: restart, kill, reset`);
+      if (!isOperatorAction(action)) {
+        return sendProblem(reply, request, 'no-such-route', `found ${action}; allowed: restart, kill, reset`);
+      }
+      await audited(parts, request, { event: `actor_${action}`, actor: id }, () => parts.actors[action](id));
       return { actor: parts.actors.status().find((status) => status.id === id) };
     });
     admin.post<{ Params: { id: string; misdeed: string } }>(
@@ -83,18 +89,20 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
         if (!isMisdeed(misdeed)) {
           return sendProblem(reply, request, 'no-such-route', `found ${misdeed}; allowed: ${MISDEEDS.join(', ')}`);
         }
-        await parts.actors.drill(id, misdeed);
+        const facts = { event: 'actor_drill', actor: id, misdeed } as const;
+        await audited(parts, request, facts, () => parts.actors.drill(id, misdeed));
         return { actor: id, misdeed };
       },
     );
-    admin.post('/v1/admin/reload', async (_request, reply) => {
-      const answer = await parts.reload();
+    admin.post('/v1/admin/reload', async (request, reply) => {
+      const answer = await parts.reload(operatorOf(request));
       return reply.code(answer.result === 'error' ? 422 : 200).send(answer);
     });
     done();
   });
 
   server.setErrorHandler((error, request, reply) => {
+    if (error instanceof AuditUnwritable) return sendProblem(reply, request, 'audit-unwritable', error.message);
     if (error instanceof ActorError && error.code === 'unknown_actor') {
       return sendProblem(reply, request, 'no-such-route', error.message);
     }
@@ -116,6 +124,30 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
     return sendProblem(reply, request, 'method-not-allowed', `${request.method} is not one of ${allowed}`);
   });
   return server;
+}
+
+/** An action is recorded before it is begun, and its result before it is answered. */
+async function audited(
+  { actors, audit }: OpsParts,
+  request: FastifyRequest,
+  action: OperatorAction,
+  act: () => Promise<void> | void,
+): Promise<void> {
+  // A name that no actor has is no action; the supervisor says so.
+  if (!actors.status().some(({ id }) => id === action.actor)) return act();
+  const line = (result: 'started' | 'done' | 'failed', reason?: string) => {
+    return { ...action, result, request_id: request.id, ...(reason === undefined ? {} : { reason }) };
+  };
+  return audit.around(operatorOf(request), line, act);
+}
+
+function isOperatorAction(word: string): word is 'restart' | 'kill' | 'reset' {
+  return word === 'restart' || word === 'kill' || word === 'reset';
+}
+
+/** Who asks: whoever has the token, and from where. */
+function operatorOf(request: FastifyRequest): string {
+  return `operator at ${request.ip}`;
 }
 
 function sendProblem(reply: FastifyReply, request: FastifyRequest, slug: ProblemSlug, detail: string): FastifyReply {

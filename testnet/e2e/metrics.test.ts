@@ -14,7 +14,7 @@ const g1 = JSON.parse(
 
 /** Nothing that a test could do from outside: what happens then ends the process, and with it the page. */
 const ENDS_THE_PROCESS = ['quorate_wal_errors'];
-const CONSTANT = ['quorate_build_info', 'quorate_start_time_seconds', 'quorate_quorum_size'];
+const CONSTANT = ['quorate_build_info', 'quorate_start_time_seconds', 'quorate_quorum_size', 'quorate_audit_writable'];
 const ACTORS = ['wal-writer', 'store', 'consensus', 'dedup', 'gossip', 'rpc-client', 'ingress'];
 
 const agent = new HmacClient('agent', 'testsecret');

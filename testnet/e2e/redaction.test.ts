@@ -12,7 +12,7 @@ const g1 = JSON.parse(
   readFileSync(new URL('../../../protocol/kinds/golden/g1.json', import.meta.url), 'utf8'),
 ) as JsonObject;
 
-test('OB-5, ID-8: no secret, signature or token is in the log or in an answer of a run that used all of them', async (t) => {
+test('OB-5, ID-8, ST-8: no secret, signature or token is in a log, the audit log or an answer of a run that used all of them', async (t) => {
   const secrets = new Secrets();
   const nodeSeed = secrets.add('node seed', randomBytes(32));
   const hex = new HmacClient('hex', secrets.add('secret_hex', randomBytes(32)));
@@ -139,6 +139,12 @@ test('OB-5, ID-8: no secret, signature or token is in the log or in an answer of
   t.deepEqual(secrets.foundIn(subject.node.output), [], 'in the log');
   const shown = answers.join('\n');
   t.deepEqual(secrets.foundIn(shown), [], 'in an answer');
+  const audit = readFileSync(join(subject.node.dataDir, 'audit.jsonl'), 'utf8');
+  t.true(
+    audit.includes('"result":"refused"') && audit.includes('"event":"actor_died"'),
+    'a log of much that went wrong',
+  );
+  t.deepEqual(secrets.foundIn(audit), [], 'in the audit log');
 });
 
 /** What may appear nowhere, in every spelling that a program would give it. */

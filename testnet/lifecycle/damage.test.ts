@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { ClientKey } from '../../client/sign.js';
+import { readAudit } from '../../config/audit-file.js';
+import { auditRecords, checkAudit } from '../../protocol/audit-check.js';
 import type { JsonObject } from '../../protocol/json.js';
 import { copyDirectory } from '../local/copy.js';
 import { LocalNode } from '../local/node.js';
@@ -31,11 +33,13 @@ async function refused(t: ExecutionContext, dataDir: string, code = 78, args: st
 
 const V1 = { system_state: 'configured', last_boot_time: '2025-01-01T00:00:00Z', configuration_hash: null, extra: 1 };
 
+/** The audited migrations; and the log must hold together. */
 function auditOf(dataDir: string): JsonObject[] {
-  return readFileSync(join(dataDir, 'audit.jsonl'), 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as JsonObject);
+  const { fault } = checkAudit(readAudit(dataDir).files);
+  if (fault !== null) throw new Error(`${fault.file} line ${fault.line}: ${fault.reason}`);
+  return [...readAudit(dataDir).files]
+    .flatMap(({ bytes }) => auditRecords(bytes).map(({ line }) => line))
+    .filter(({ event }) => String(event).startsWith('state_') || event === 'node_failed');
 }
 
 test('ST-3: state.json of layout 1 is migrated at start: backup, checksum, audit; then it is kept live', async (t) => {
@@ -83,7 +87,8 @@ test('ST-3: a migration that fails is rolled back, audited and 78', async (t) =>
   const stderr = await refused(t, dataDir);
   t.regex(stderr, /state\.json: migration to version 2 failed .*version 1 is back in place.*quorate migrate-state/);
   t.is(readFileSync(join(dataDir, 'state.json'), 'utf8'), old);
-  t.like(auditOf(dataDir).at(-1), { event: 'state_rollback', result: 'rolled_back', from_version: 2, to_version: 1 });
+  t.like(auditOf(dataDir).at(-2), { event: 'state_rollback', result: 'rolled_back', from_version: 2, to_version: 1 });
+  t.like(auditOf(dataDir).at(-1), { event: 'node_failed', exit_code: 78 });
   rmSync(join(dataDir, 'state.backup.v1.sha256'), { recursive: true });
   t.is((await quorate(['migrate-state', '--data-dir', dataDir])).code, 0, 'once the cause is mended');
   t.is((JSON.parse(readFileSync(join(dataDir, 'state.json'), 'utf8')) as JsonObject).schema_version, 2);
