@@ -9,10 +9,11 @@ import { FIELD_PATHS, type FieldPath, type QuorateConfig } from './schema.js';
 export interface ReloadableConfig
   extends Pick<
     QuorateConfig,
-    'clients_file' | 'kinds_dir' | 'shutdown_ms' | 'limits' | 'idempotency' | 'pcs' | 'backups' | 'supervision'
+    'clients_file' | 'kinds_dir' | 'shutdown_ms' | 'limits' | 'idempotency' | 'disk' | 'pcs' | 'backups' | 'supervision'
   > {
   readonly log: Pick<QuorateConfig['log'], 'level'>;
   readonly verify: Pick<QuorateConfig['verify'], 'batch_max'>;
+  readonly wal: Omit<QuorateConfig['wal'], 'segment_bytes'>;
 }
 
 export interface Reload {
