@@ -161,6 +161,12 @@ export const PROBLEMS = {
     hint: 'Use another node. Operator: "quorate wal verify" names the damage and the repair command.',
     retryable: true,
   },
+  'disk-full': {
+    title: 'The data disk of this node is full',
+    status: 507,
+    hint: 'Use another node, or wait as Retry-After says: nothing was recorded. Operator: free space; it goes on by itself.',
+    retryable: true,
+  },
   draining: {
     title: 'This node is shutting down',
     status: 503,

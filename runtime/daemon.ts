@@ -34,6 +34,7 @@ import { supervise } from './kernel/supervisor.js';
 import type { Supervisor } from './kernel/supervisor-types.js';
 import { Metrics } from './ops/metrics.js';
 import { createOpsServer, type ReloadAnswer } from './ops/server.js';
+import { watchStalls } from './ops/stalls.js';
 import { type InForce, Reloader } from './reload.js';
 import { claimRunFiles, removeRunFiles, writeAdminToken, writeEndpoints } from './run-files.js';
 import { ServiceManager, tellerOf, watchdogUsecOf } from './service-manager.js';
@@ -44,6 +45,8 @@ import { StatusDump } from './status-dump.js';
 import { summaryOf, Vigil } from './vigil.js';
 
 const STARTED_AT_MS = Date.now();
+/** A disk that stalls makes it wait. */
+const COMPACT_DEADLINE_MS = 110_000;
 const PACKAGE = new URL('../../package.json', import.meta.url);
 
 async function main(): Promise<void> {
@@ -103,6 +106,12 @@ function tellRefused(log: Logger, dataDir: string, error: unknown): void {
     event(log, 'config.refused', { problems: error.problems.map(renderProblem) });
   }
 }
+
+/** The part of consensus' messages that an operator's command needs. */
+type Compacting = {
+  tell: Record<never, never>;
+  ask: { compact: { request: { readonly all: boolean }; reply: object } };
+};
 
 interface RunningParts {
   readonly loaded: LoadedConfig;
@@ -182,6 +191,8 @@ class Running {
       token: writeAdminToken(node.places.run),
       actors: this.#supervisor,
       reload: () => this.#reload(),
+      compact: (all) =>
+        this.#supervisor.link<Compacting>('consensus').ask('compact', { all }, { deadlineMs: COMPACT_DEADLINE_MS }),
     });
     this.#manager = this.#serviceManager();
     this.#statusDump = new StatusDump({
@@ -192,6 +203,7 @@ class Running {
       health,
       supervisor: this.#supervisor,
     });
+    watchStalls(registry, () => this.#supervisor.status());
     this.#apiListens = new Promise((resolve) => {
       this.#supervisor.on('event', (happened) => {
         if (happened.kind !== 'report') return;

@@ -44,7 +44,7 @@ export interface CheckpointerParts {
 
 /** How often the log is asked whether it has something to let go. At 6 MB/s it grows by 30 MB meanwhile. */
 const LOOK_MS = 5_000;
-/** After runs that let nothing go, for something needed stands in the way. */
+/** After two runs that let nothing go: something needed stands in the way. One says little: it may have come too early. */
 const FRUITLESS_MS = 60_000;
 const DEADLINE_MS = 120_000;
 /** Evidence is written down once for each signer, kind and view; a flood of it must not fill every checkpoint. */
@@ -71,6 +71,7 @@ export class Checkpointer {
   #running: Promise<unknown> = Promise.resolve();
   #timer: Timer | null = null;
   #dueAtMs: number;
+  #fruitless = 0;
   #fruitlessUntilMs = 0;
   #stopped = false;
 
@@ -171,7 +172,8 @@ export class Checkpointer {
       if ((isDue && this.#changed) || (segments > 0 && nowMs >= this.#fruitlessUntilMs)) {
         this.#dueAtMs = nowMs + intervalMs;
         const freed = await this.compact({ all: false, always: isDue });
-        if (segments > 0 && freed.segments === 0) this.#fruitlessUntilMs = clock.monotonic() + FRUITLESS_MS;
+        this.#fruitless = segments > 0 && freed.segments === 0 ? this.#fruitless + 1 : 0;
+        if (this.#fruitless > 1) this.#fruitlessUntilMs = clock.monotonic() + FRUITLESS_MS;
       }
     } catch (error) {
       // Log or store are away: the supervisor restarts this actor with them; or they are slow, and the next look is due soon.
