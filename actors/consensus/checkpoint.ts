@@ -14,7 +14,6 @@ import type { CompactReply, WalWriterContract } from '../wal-writer/contract.js'
 import { encodeBlockRecord } from './block-record.js';
 import type { Blocks, ExecutedBlock } from './blocks.js';
 import type { Committed } from './committed.js';
-import type { Mempool } from './mempool.js';
 
 export type Finalization = Extract<JournalEntry, { readonly type: 'finalization' }>;
 
@@ -35,7 +34,7 @@ export interface CheckpointerParts {
   readonly links: Links<{ 'wal-writer': WalWriterContract; store: StoreContract }>;
   readonly committed: Pick<Committed, 'tip'>;
   readonly blocks: Blocks;
-  readonly mempool: Pick<Mempool, 'lsns'>;
+  readonly mempool: { lsns(): Iterable<number> };
   readonly clock: Clock;
   readonly log: Logger;
   readonly proof: LogProof;
@@ -176,8 +175,8 @@ export class Checkpointer {
         if (this.#fruitless > 1) this.#fruitlessUntilMs = clock.monotonic() + FRUITLESS_MS;
       }
     } catch (error) {
-      // Log or store are away: the supervisor restarts this actor with them; or they are slow, and the next look is due soon.
-      log.debug({ err: error }, 'the log was not compacted');
+      // Log or store are away, and the supervisor restarts this actor with them; or they are slow: the next look is due soon.
+      log.warn({ err: error }, 'the log was not compacted');
     }
     if (!this.#stopped) this.start();
   }

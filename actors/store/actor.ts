@@ -194,7 +194,9 @@ function bufferOf(bytes: Uint8Array): Buffer {
  * lost. Any other write that fails ends the process: what it left behind is known to nobody.
  */
 function write(state: State, puts: () => void): boolean {
-  const { vitals, clock } = state.context;
+  const { vitals, clock, config } = state.context;
+  // Each try that fails makes LMDB say so on standard error: not before it can succeed.
+  if (state.full && freeOn(config.ledger) < HARDLY_FREE_BYTES) return false;
   const startMs = clock.monotonic();
   try {
     vitals.gated(() =>
@@ -204,7 +206,7 @@ function write(state: State, puts: () => void): boolean {
     );
   } catch (error) {
     if (isGateClosed(error)) throw error;
-    const freeBytes = freeOn(state.context.config.ledger);
+    const freeBytes = freeOn(config.ledger);
     if (isFull(error, freeBytes)) {
       tellRoom(state, false, freeBytes);
       return false;

@@ -127,10 +127,11 @@ function choose(
 }
 
 function carry(log: Log, entries: Entries, carried: readonly Carried[]): void {
+  const batchBytes = Math.min(CARRIED_BATCH_BYTES, log.segments.at(-1)!.sizeBytes / 4);
   for (let from = 0; from < carried.length; ) {
     let to = from;
     let sizeBytes = 0;
-    while (to < carried.length && (to === from || sizeBytes + carried[to]!.record.data.length <= CARRIED_BATCH_BYTES)) {
+    while (to < carried.length && (to === from || sizeBytes + carried[to]!.record.data.length <= batchBytes)) {
       sizeBytes += carried[to]!.record.data.length;
       to += 1;
     }
