@@ -49,6 +49,7 @@ test('IN-11: published slugs keep their status', (t) => {
     'dedup-unavailable': 503,
     quarantined: 503,
     draining: 503,
+    'disk-full': 507,
   });
 });
 
