@@ -182,6 +182,7 @@ export const FIELDS = {
     24 * HOUR_MS,
     300_000,
     'a checkpoint and a compaction of the log at least this often; under load and on a full disk also in between',
+    'restart',
   ),
 
   'disk.warn_free_bytes': integer(0, TEBIBYTE, 1_073_741_824, 'less free space than this is a warning'),

@@ -13,7 +13,7 @@ export interface ReloadableConfig
   > {
   readonly log: Pick<QuorateConfig['log'], 'level'>;
   readonly verify: Pick<QuorateConfig['verify'], 'batch_max'>;
-  readonly wal: Omit<QuorateConfig['wal'], 'segment_bytes'>;
+  readonly wal: Omit<QuorateConfig['wal'], 'segment_bytes' | 'compact_interval_ms'>;
 }
 
 export interface Reload {

@@ -43,6 +43,8 @@ export interface CheckpointerParts {
 
 /** How often the log is asked whether it has something to let go. At 6 MB/s it grows by 30 MB meanwhile. */
 const LOOK_MS = 5_000;
+/** The first time: a log that an earlier process left long, or a full disk, should not wait. */
+const FIRST_LOOK_MS = 1_000;
 /** After two runs that let nothing go: something needed stands in the way. One says little: it may have come too early. */
 const FRUITLESS_MS = 60_000;
 const DEADLINE_MS = 120_000;
@@ -87,8 +89,8 @@ export class Checkpointer {
     this.#dueAtMs = clock.monotonic() + parts.intervalMs;
   }
 
-  start(): void {
-    this.#timer = this.#parts.clock.setTimer(LOOK_MS, () => void this.#look());
+  start(delayMs = FIRST_LOOK_MS): void {
+    this.#timer = this.#parts.clock.setTimer(delayMs, () => void this.#look());
   }
 
   stop(): void {
@@ -178,7 +180,7 @@ export class Checkpointer {
       // Log or store are away, and the supervisor restarts this actor with them; or they are slow: the next look is due soon.
       log.warn({ err: error }, 'the log was not compacted');
     }
-    if (!this.#stopped) this.start();
+    if (!this.#stopped) this.start(LOOK_MS);
   }
 
   async #compact({ all, always }: CompactOptions): Promise<CompactReply> {
