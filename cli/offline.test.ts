@@ -172,7 +172,7 @@ test('ST-1: a log damaged in the middle: verify and repair say so, --accept-loss
   const path = appendFinalizations(directory, facts, [1, 2, 3]);
   const whole = await run(['wal', 'verify', '--data-dir', directory]);
   t.is(whole.code, 0, whole.err);
-  t.regex(whole.out, /^clean: whole\n4 records in 4 batches, last position 4\n/);
+  t.regex(whole.out, /^clean: whole\n7 records in 4 batches, last position 7\n/);
   const nothing = await run(['wal', 'repair', '--data-dir', directory, '--accept-loss']);
   t.is(nothing.code, 0);
   t.regex(nothing.out, /nothing to do/);
@@ -213,6 +213,32 @@ test('ST-1: a log damaged in the middle: verify and repair say so, --accept-loss
   t.is((await run(['wal', 'verify', '--data-dir', directory])).code, 0);
 });
 
+test('ST-2: a pruned log that calls a height final without its blocks gives no loss back: repair refuses', async (t) => {
+  const directory = directoryOf(t);
+  const facts = JSON.parse((await run(['init', '--data-dir', directory, '--json'])).out);
+  damageBatch(appendFinalizations(directory, facts, [7, 8, 9], false), 3);
+  const { code, err } = await run(['wal', 'repair', '--data-dir', directory, '--accept-loss']);
+  t.is(code, 65);
+  t.regex(err, /the ledger ends at height 0, and the log has none before 8: the blocks between are nowhere/);
+  t.regex(err, /Restore a backup/);
+});
+
+test('ST-2: wal compact on a stopped node: without a log, in doubt, and without a checkpoint nothing is changed', async (t) => {
+  const directory = directoryOf(t);
+  t.is((await run(['wal', 'compact', '--data-dir', join(directory, 'none')])).code, 65);
+  const facts = JSON.parse((await run(['init', '--data-dir', directory, '--json'])).out);
+  const path = appendFinalizations(directory, facts, [1, 2]);
+  const early = await run(['wal', 'compact', '--data-dir', directory, '--all', '--json']);
+  t.is(early.code, 69);
+  t.like(JSON.parse(early.out), { segments: 0, skipped: 'the log holds no checkpoint: start and stop the node once' });
+  damageBatch(path, 1);
+  const before = snapshot(directory);
+  const damaged = await run(['wal', 'compact', '--data-dir', directory, '--all']);
+  t.is(damaged.code, 65);
+  t.regex(damaged.err, /the log is corrupt: .*Nothing was changed/);
+  t.deepEqual(snapshot(directory), before);
+});
+
 test('DECISIONS 27: loss is accepted by the single validator of the same chain only', async (t) => {
   const directory = directoryOf(t);
   const facts = JSON.parse((await run(['init', '--data-dir', directory, '--json'])).out);
@@ -248,7 +274,7 @@ test('a torn end is whole for verify, and repair sets it aside', async (t) => {
   t.regex(verified.out, /^torn: /);
   const repaired = await run(['wal', 'repair', '--data-dir', directory]);
   t.is(repaired.code, 0, repaired.err);
-  t.regex(repaired.out, /the torn end is set aside, the log ends at position 2/);
+  t.regex(repaired.out, /the torn end is set aside, the log ends at position 3/);
   t.regex((await run(['wal', 'verify', '--data-dir', directory])).out, /^clean/);
 });
 
@@ -306,7 +332,7 @@ function openNodeLog(directory: string, facts: Facts) {
 }
 
 /** One batch a finalization. @returns the segment's path */
-function appendFinalizations(directory: string, facts: Facts, heights: readonly number[]): string {
+function appendFinalizations(directory: string, facts: Facts, heights: readonly number[], withBlocks = true): string {
   const log = openNodeLog(directory, facts);
   for (const height of heights) {
     const certificate: Certificate = {
@@ -317,7 +343,9 @@ function appendFinalizations(directory: string, facts: Facts, heights: readonly 
       signatures: [SIGNATURE],
     };
     const data = encodeJournal({ type: 'finalization', epoch: 0, height, certificate });
-    log.append([{ type: RecordType.journal, data }]);
+    const block = Buffer.from(JSON.stringify({ version: 1, header: { height, epoch: 0 }, entries: [] }));
+    const blocks = withBlocks ? [{ type: RecordType.block, data: block }] : [];
+    log.append([...blocks, { type: RecordType.journal, data }]);
   }
   void log.close();
   return join(directory, 'wal', '0000000000000001.seg');

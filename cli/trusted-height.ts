@@ -2,6 +2,7 @@
 // It must rather find no height than one that nothing proves.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { bodiesOf } from '../actors/consensus/block-record.js';
 import { auditLedger } from '../actors/ledger/audit.js';
 import { ledgerFileDamage } from '../actors/ledger/file-check.js';
 import { LedgerReader } from '../actors/ledger/reader.js';
@@ -12,7 +13,7 @@ import { loadEd25519 } from '../protocol/crypto/ed25519.js';
 import type { Genesis } from '../protocol/genesis.js';
 import type { JsonObject } from '../protocol/json.js';
 import { firstEpoch, parseValidatorSet, type ValidatorSet } from '../protocol/validators.js';
-import { decodeEpoch, type LogRecord, RecordType } from '../protocol/wal-record.js';
+import { decodeCarried, decodeEpoch, type PlacedRecord, RecordType } from '../protocol/wal-record.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { CliError } from './output.js';
 
@@ -25,24 +26,50 @@ interface FinalBlock {
 export class ProvenByLog {
   /** The height that the log proves, or that an earlier repair has proven. */
   height = 0;
-  /** The blocks that a start could write to the ledger anew: from the first to the last, without a gap. */
-  first: FinalBlock | null = null;
+  /** The last block that the log calls final; null when an earlier loss has taken it back. */
   last: FinalBlock | null = null;
+  /** The blocks that a start could write to the ledger anew, from this height to the last without a gap; null: none. */
+  first: number | null = null;
+  #firstLsn: number | null = null;
+  readonly #carried = new Set<number>();
+  /** Height → epoch of blocks that the log has with their bodies. A pruned one calls heights final without them. */
+  readonly #blocks = new Map<number, number>();
+  #epoch = 0;
 
   /** @throws JournalError, WalRecordError for a record that this version cannot read. */
-  take(record: LogRecord): void {
-    if (record.type === RecordType.epoch) {
-      this.height = decodeEpoch(record.data).lastTrustedHeight;
+  take(record: PlacedRecord): void {
+    this.#firstLsn ??= record.lsn;
+    if (record.type === RecordType.carried) {
+      this.#carried.add(decodeCarried(record.data).lsn);
+    } else if (record.type === RecordType.epoch) {
+      const { epoch, lastTrustedHeight } = decodeEpoch(record.data);
+      // A checkpoint repeats it.
+      if (epoch <= this.#epoch) return;
+      this.#epoch = epoch;
+      this.height = lastTrustedHeight;
       // What an earlier loss took back, or proved without the log, the log cannot give again.
       if (this.last?.height !== this.height) this.first = this.last = null;
+      for (const [height, of] of this.#blocks) {
+        if (height > lastTrustedHeight && of < epoch) this.#blocks.delete(height);
+      }
+    } else if (record.type === RecordType.block) {
+      const { height, epoch } = headerOf(record.data);
+      const isThere = (lsn: number) => lsn >= this.#firstLsn! || this.#carried.has(lsn);
+      if (bodiesOf(record.data).every(isThere)) this.#blocks.set(height, epoch);
     } else if (record.type === RecordType.journal) {
       const entry = decodeJournal(record.data);
       if (entry.type !== 'finalization') return;
       this.height = entry.height;
       this.last = { height: entry.height, hash: entry.certificate.hash! };
-      this.first ??= this.last;
+      const before = this.first ?? entry.height;
+      this.first = this.#blocks.has(entry.height) ? before : null;
     }
   }
+}
+
+function headerOf(block: Uint8Array): { readonly height: number; readonly epoch: number } {
+  const { header } = JSON.parse(Buffer.from(block).toString('utf8')) as { header: { height: number; epoch: number } };
+  return header;
 }
 
 /**
@@ -53,10 +80,10 @@ export class ProvenByLog {
 export async function settleTrustedHeight(ledgerPath: string, genesis: Genesis, log: ProvenByLog): Promise<number> {
   const ledger = await settleLedger(ledgerPath, genesis, log.last);
   if (log.last === null || log.last.height <= ledger) return ledger;
-  if (log.first!.height <= ledger + 1) return log.last.height;
+  if (log.first !== null && log.first <= ledger + 1) return log.last.height;
   throw new CliError(
     EXIT.data.code,
-    `the ledger ends at height ${ledger}, and the log begins at ${log.first!.height}: the blocks between are nowhere.`,
+    `the ledger ends at height ${ledger}, and the log has none before ${log.first ?? log.last.height + 1}: the blocks between are nowhere.`,
     { hint: 'Restore a backup of the whole data directory.' },
   );
 }

@@ -1,4 +1,4 @@
-// `quorate wal inspect|verify|repair`: the log of a data directory, without a node. Called by dispatch.ts.
+// `quorate wal inspect|verify|repair`: the log of a data directory, without a node. Called by dispatch.ts; compact has its file.
 // Reading, judging and cutting are the wal-writer's library; this says what it found and what to do next, and audits repairs.
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
@@ -22,6 +22,7 @@ import {
 } from './offline.js';
 import { CliError, painter, printJson, type Terminal, table } from './output.js';
 import { doubtOf, type LedgerHead, ProvenByLog, readLedgerHead, settleTrustedHeight } from './trusted-height.js';
+import { walCompactCommand } from './wal-compact.js';
 
 const options = { 'data-dir': commonOptions['data-dir'], json: commonOptions.json } as const;
 
@@ -129,7 +130,7 @@ Only the single validator of a chain may accept loss: where there are others, th
   },
 });
 
-export const walCommands: readonly Command[] = [inspectCommand, verifyCommand, repairCommand];
+export const walCommands: readonly Command[] = [inspectCommand, verifyCommand, repairCommand, walCompactCommand];
 
 const REPAIR_ADVICE = 'Restore a backup, or give up what is damaged: quorate wal repair --accept-loss';
 
@@ -258,6 +259,7 @@ function printInspection(log: LogInspection, terminal: Terminal): void {
     ['key', log.publicKey ?? 'not readable'],
     ['epoch', String(log.epoch)],
     ['records', `${log.records} in ${log.batches} batches, last position ${log.lastLsn}`],
+    ...(log.firstLsn > 1 ? [['begins', `at position ${log.firstLsn}: what stood before was compacted away`]] : []),
     ...Object.entries(log.recordsByType).map(([type, count]) => [`  ${type}`, String(count)]),
     ['used', `${log.usedBytes} bytes`],
     ...fileRow('set aside', [...log.torn, ...log.suspect]),

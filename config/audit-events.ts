@@ -52,6 +52,7 @@ export interface AuditFields {
     reason: 'migration_verification_failed';
     result: 'rolled_back';
   };
+  wal_compact: { segments: number; bytes: number; carried: number };
   wal_repair: {
     accept_loss: boolean;
     state: string;
@@ -225,6 +226,15 @@ export const AUDIT_EVENTS: { readonly [Name in AuditEventName]: AuditSpec<AuditF
       backup_checksum: 'SHA-256 of `state.backup.v1`',
       reason: 'always `migration_verification_failed`; the log has the cause',
       result: 'always `rolled_back`',
+    },
+  },
+  wal_compact: {
+    about:
+      '`quorate wal compact` took segments off the log of a stopped node; a running one does so by itself, and counts it.',
+    fields: {
+      segments: 'that are gone',
+      bytes: 'freed',
+      carried: 'entries without an outcome that were written anew',
     },
   },
   wal_repair: {

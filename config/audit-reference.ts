@@ -10,7 +10,7 @@ const GROUPS: readonly (readonly [title: string, names: readonly AuditEventName[
   ['Actors, by an operator', ['actor_kill', 'actor_restart', 'actor_reset', 'actor_drill']],
   ['Actors, by themselves', ['actor_died', 'breaker_opened', 'breaker_closed', 'restart_budget_spent']],
   ['Trust', ['quarantined', 'consensus_halted', 'evidence_found']],
-  ['Data', ['state_migration', 'state_rollback', 'wal_repair']],
+  ['Data', ['state_migration', 'state_rollback', 'wal_compact', 'wal_repair']],
 ];
 
 const HEAD = `# Audit log

@@ -39,6 +39,7 @@ export const CORE_ACTORS: readonly string[] = ['wal-writer', 'store', 'consensus
 /** 2³¹−1 ms, the longest delay a timer takes (24.8 days). */
 const TIMER_MAX_MS = 2_147_483_647;
 const HOUR_MS = 3_600_000;
+const TEBIBYTE = 2 ** 40;
 
 function integer(minimum: number, maximum: number, value: number, about: string, change: Change = 'reload'): Field {
   return { schema: { type: 'integer', minimum, maximum }, default: value, about, change };
@@ -166,6 +167,33 @@ export const FIELDS = {
     8_388_608,
     'size of a log segment, a multiple of 4096',
     'restart',
+  ),
+
+  'wal.retention_bytes': integer(0, TEBIBYTE, 33_554_432, 'this much of the newest log is kept, needed or not'),
+  'wal.retention_ms': integer(0, 365 * 24 * HOUR_MS, 0, 'log segments younger than this are kept, needed or not'),
+  'wal.max_bytes': integer(
+    1_048_576,
+    TEBIBYTE,
+    67_108_864,
+    'log beyond what is kept or unsettled; more is an error and the node is not ready',
+  ),
+  'wal.compact_interval_ms': integer(
+    1000,
+    24 * HOUR_MS,
+    300_000,
+    'a checkpoint and a compaction of the log at least this often; under load and on a full disk also in between',
+    'restart',
+  ),
+
+  'disk.warn_free_bytes': integer(0, TEBIBYTE, 1_073_741_824, 'less free space than this is a warning'),
+  'disk.error_free_bytes': integer(0, TEBIBYTE, 104_857_600, 'less is an error and the node is not ready'),
+  'disk.stop_free_bytes': integer(0, TEBIBYTE, 67_108_864, 'less stops admission: submissions get 507'),
+  // Two log segments of the default size, or some thousand blocks of the ledger.
+  'disk.ballast_bytes': integer(
+    0,
+    1_073_741_824,
+    16_777_216,
+    'file that is deleted when the disk is full, so that votes and the ledger can still be written',
   ),
 
   // 4 MiB are some 15 000 lines; 16 files and the one that is written make 68 MiB at most.

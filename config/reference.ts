@@ -21,6 +21,7 @@ const SECTIONS: ReadonlyMap<string, readonly [title: string, about: string]> = n
   ],
   ['verify', ['Verification', 'The pool of threads that checks signatures.']],
   ['wal', ['Log on disk', 'See [LOG.md](LOG.md).']],
+  ['disk', ['Room on the data disk', 'See [DISK.md](DISK.md).']],
   ['audit', ['Audit log', 'See [AUDIT.md](AUDIT.md).']],
   ['dedup', ['Deduplication', 'The filter in front of consensus.']],
   ['pcs', ['PCS', 'The built-in kind `pcs`.']],

@@ -35,6 +35,7 @@ export function checkRelations(
     warn: (sentence) => warnings.push(sentence),
   };
   limits(report);
+  disk(report);
   addresses(report);
   supervision(report);
   if (config.mode === 'production') production(report);
@@ -85,6 +86,21 @@ function limits(report: Report): void {
       'a multiple of 4096',
       'Segments are written ahead in whole pages.',
     );
+  }
+}
+
+function disk(report: Report): void {
+  const { disk: limit, wal } = report.config;
+  if (limit.stop_free_bytes > limit.error_free_bytes || limit.error_free_bytes > limit.warn_free_bytes) {
+    report.refuse(
+      ['disk.stop_free_bytes', 'disk.error_free_bytes', 'disk.warn_free_bytes'],
+      `a stop below ${limit.stop_free_bytes}, an error below ${limit.error_free_bytes}, a warning below ${limit.warn_free_bytes}`,
+      'stop_free_bytes of at most error_free_bytes, and that of at most warn_free_bytes',
+      'A disk that fills passes the warning first, then the error, then admission stops.',
+    );
+  }
+  if (limit.stop_free_bytes < 2 * wal.segment_bytes) {
+    report.warn('disk.stop_free_bytes is less than two log segments: the log may find no room before admission stops.');
   }
 }
 

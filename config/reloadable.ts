@@ -15,12 +15,14 @@ export interface ReloadableConfig
     | 'limits'
     | 'idempotency'
     | 'audit'
+    | 'disk'
     | 'pcs'
     | 'backups'
     | 'supervision'
   > {
   readonly log: Pick<QuorateConfig['log'], 'level'>;
   readonly verify: Pick<QuorateConfig['verify'], 'batch_max'>;
+  readonly wal: Omit<QuorateConfig['wal'], 'segment_bytes' | 'compact_interval_ms'>;
 }
 
 export interface Reload {

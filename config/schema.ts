@@ -42,7 +42,19 @@ export interface QuorateConfig {
     readonly batch_max: number;
     readonly backend: 'auto' | 'sodium-native' | 'libsodium-wrappers';
   };
-  readonly wal: { readonly segment_bytes: number };
+  readonly wal: {
+    readonly segment_bytes: number;
+    readonly retention_bytes: number;
+    readonly retention_ms: number;
+    readonly max_bytes: number;
+    readonly compact_interval_ms: number;
+  };
+  readonly disk: {
+    readonly warn_free_bytes: number;
+    readonly error_free_bytes: number;
+    readonly stop_free_bytes: number;
+    readonly ballast_bytes: number;
+  };
   readonly audit: { readonly file_bytes: number; readonly files_kept: number };
   readonly dedup: { readonly store: 'embedded' };
   readonly pcs: { readonly hmac_form: 'direct' | 'digest' };

@@ -51,6 +51,13 @@ export interface EventFields {
   'wal.torn_tail': { segment: string; offset_bytes: number; copied_to: string };
   'wal.quarantined': { segment: string; offset_bytes: number; reason: string; repair: string };
   'wal.fsync_failed': { segment: string; err: Error };
+  'wal.compacted': { segments: number; bytes: number; carried: number; first_lsn: number };
+  'wal.over_cap': { size_bytes: number; cap_bytes: number };
+  'disk.low': { free_bytes: number };
+  'disk.critical': { free_bytes: number };
+  'disk.stopped': { free_bytes: number };
+  'disk.recovered': { free_bytes: number };
+  'store.full': { free_bytes: number };
   'store.opened': { height: number; duration_ms: number };
   'store.replayed': { from_height: number; to_height: number; duration_ms: number };
   'store.integrity_failed': { height: number; reason: string };
@@ -126,6 +133,13 @@ export const EVENTS = {
   'wal.torn_tail': { level: 'warn', wording: 'Torn tail of the log set aside; nothing acknowledged was in it' },
   'wal.quarantined': { level: 'fatal', wording: 'Log damaged: quarantined, this node signs nothing' },
   'wal.fsync_failed': { level: 'fatal', wording: 'fsync failed: nothing may be built on this disk' },
+  'wal.compacted': { level: 'info', wording: 'Log compacted: segments that nothing needs were deleted' },
+  'wal.over_cap': { level: 'error', wording: 'Log larger than its cap' },
+  'disk.low': { level: 'warn', wording: 'Data disk getting full' },
+  'disk.critical': { level: 'error', wording: 'Data disk nearly full: the node is not ready' },
+  'disk.stopped': { level: 'error', wording: 'Data disk full: nothing is admitted until there is room' },
+  'disk.recovered': { level: 'info', wording: 'Data disk has room again: submissions are admitted' },
+  'store.full': { level: 'error', wording: 'Ledger database has no room: final blocks wait in the log' },
   'store.opened': { level: 'info', wording: 'Ledger store opened' },
   'store.replayed': { level: 'info', wording: 'Ledger store brought up to date from the log' },
   'store.integrity_failed': { level: 'fatal', wording: 'Ledger integrity check failed' },

@@ -50,6 +50,7 @@ test('IN-11: published slugs keep their status', (t) => {
     quarantined: 503,
     'audit-unwritable': 503,
     draining: 503,
+    'disk-full': 507,
   });
 });
 

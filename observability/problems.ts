@@ -167,6 +167,12 @@ export const PROBLEMS = {
     hint: 'Make room on the disk or mend the file that "detail" names, then call again.',
     retryable: true,
   },
+  'disk-full': {
+    title: 'The data disk of this node is full',
+    status: 507,
+    hint: 'Use another node, or wait as Retry-After says: nothing was recorded. Operator: free space; it goes on by itself.',
+    retryable: true,
+  },
   draining: {
     title: 'This node is shutting down',
     status: 503,

@@ -3,10 +3,12 @@ import test from 'ava';
 import fc from 'fast-check';
 import { sha256Hex } from './crypto/hash.js';
 import {
+  decodeCarried,
   decodeEpoch,
   decodeInbox,
   decodeInit,
   decodeSettled,
+  encodeCarried,
   encodeEpoch,
   encodeInbox,
   encodeInit,
@@ -34,6 +36,7 @@ const samples = {
   }),
   settled: encodeSettled({ reason: SettledReason.final, lsns: [1, 2 ** 32, Number.MAX_SAFE_INTEGER] }),
   epoch: encodeEpoch({ epoch: 2, lastTrustedHeight: 41, reason: 'wal repair' }),
+  carried: encodeCarried({ lsn: 2 ** 33 + 5, inbox: Buffer.from('as it was') }),
 };
 
 test('conformance: the bytes of every record payload are those of version 1', (t) => {
@@ -43,11 +46,12 @@ test('conformance: the bytes of every record payload are those of version 1', (t
     inbox: '3b6a9898f423525477e83f9ff8766aef3d7a6377297d3427beed2d10f5b0670d',
     settled: 'ae2353dc6c0f554d8d72f827bd6ff23f21bb2cb9e78bd7d3f0d968496bc63011',
     epoch: '0d8569a2eb8a32e271c7b5138002f67ef6528d2ee10136edab36b7ed278f5e75',
+    carried: '9f63aa2f61c2d63ca953343e0d16bccc8b49a8e18afbe8005c57372413e77746',
   });
 });
 
 test('conformance: record types, routes and reasons keep their numbers', (t) => {
-  t.deepEqual({ ...RecordType }, { init: 0, inbox: 1, settled: 2, journal: 3, block: 4, epoch: 5 });
+  t.deepEqual({ ...RecordType }, { init: 0, inbox: 1, settled: 2, journal: 3, block: 4, epoch: 5, carried: 6 });
   t.deepEqual({ ...InboxRoute }, { envelope: 1, pcs: 2 });
   t.deepEqual({ ...SettledReason }, { final: 1, refused: 2, horizon: 3, rejected: 4, joined: 5 });
   t.is(recordTypeName(RecordType.epoch), 'epoch');
@@ -65,6 +69,15 @@ test('an inbox record comes back as it was, whatever the body holds', (t) => {
         t.deepEqual({ ...back, body: Uint8Array.from(back.body) }, { receivedAtMs, route: 2, requestId, body });
       },
     ),
+  );
+});
+
+test('a carried record comes back with its old position and the inbox record as it was', (t) => {
+  fc.assert(
+    fc.property(time, fc.uint8Array({ maxLength: 300 }), (lsn, inbox) => {
+      const back = decodeCarried(encodeCarried({ lsn, inbox }));
+      t.deepEqual({ lsn: back.lsn, inbox: Uint8Array.from(back.inbox) }, { lsn, inbox });
+    }),
   );
 });
 

@@ -29,6 +29,8 @@ export const RecordType = {
   block: 4,
   /** A repair gave up part of the log: positions and receipts above the named height are void. */
   epoch: 5,
+  /** An inbox record that nothing has settled, written again under its old position: its segment is about to go. */
+  carried: 6,
 } as const;
 
 export type RecordTypeName = keyof typeof RecordType;
@@ -68,6 +70,13 @@ export interface SettledRecord {
   readonly lsns: readonly number[];
 }
 
+export interface CarriedRecord {
+  /** The position that the inbox record keeps: blocks and settlements name it by this one. */
+  readonly lsn: number;
+  /** The inbox record, as it was. */
+  readonly inbox: Uint8Array;
+}
+
 export interface EpochRecord {
   readonly epoch: number;
   /** Receipts above this height are void. */
@@ -82,6 +91,7 @@ export class WalRecordError extends Error {
 
 const VERSION = 1;
 const INBOX_HEAD = 12;
+const CARRIED_HEAD = 16;
 const INIT_BYTES = 1 + 32 + 32 + 64;
 const TWO_32 = 0x1_0000_0000;
 const INIT_DOMAIN = 'quorate/wal-init/1\0';
@@ -177,6 +187,20 @@ export function decodeEpoch(data: Uint8Array): EpochRecord {
     lastTrustedHeight: readUint64(bytes, 16, 'epoch'),
     reason: bytes.toString('utf8', 24),
   };
+}
+
+/** version(1) ‖ 0(7) ‖ lsn(8) ‖ inbox record. */
+export function encodeCarried(record: CarriedRecord): Buffer {
+  const head = Buffer.alloc(CARRIED_HEAD);
+  head[0] = VERSION;
+  writeUint64(head, record.lsn, 8);
+  return Buffer.concat([head, record.inbox]);
+}
+
+/** `inbox` is a view of `data`. */
+export function decodeCarried(data: Uint8Array): CarriedRecord {
+  const bytes = opened(data, 'carried', CARRIED_HEAD);
+  return { lsn: readUint64(bytes, 8, 'carried'), inbox: bytes.subarray(CARRIED_HEAD) };
 }
 
 function opened(data: Uint8Array, name: RecordTypeName, minimum: number): Buffer {

@@ -38,6 +38,7 @@ import { AuditStory } from './ops/audit-story.js';
 import { AuditTrail } from './ops/audit-trail.js';
 import { Metrics } from './ops/metrics.js';
 import { createOpsServer, type ReloadAnswer } from './ops/server.js';
+import { watchStalls } from './ops/stalls.js';
 import { type InForce, Reloader } from './reload.js';
 import { claimRunFiles, removeRunFiles, writeAdminToken, writeEndpoints } from './run-files.js';
 import { ServiceManager, tellerOf, watchdogUsecOf } from './service-manager.js';
@@ -48,6 +49,8 @@ import { StatusDump } from './status-dump.js';
 import { summaryOf, Vigil } from './vigil.js';
 
 const STARTED_AT_MS = Date.now();
+/** A disk that stalls makes it wait. */
+const COMPACT_DEADLINE_MS = 110_000;
 const PACKAGE = new URL('../../package.json', import.meta.url);
 
 async function main(): Promise<void> {
@@ -109,6 +112,12 @@ function tellRefused(log: Logger, dataDir: string, error: unknown): void {
     event(log, 'config.refused', { problems: error.problems.map(renderProblem) });
   }
 }
+
+/** The part of consensus' messages that an operator's command needs. */
+type Compacting = {
+  tell: Record<never, never>;
+  ask: { compact: { request: { readonly all: boolean }; reply: object } };
+};
 
 /** What a refused start has made stays there: the next one will not make it again, so it is recorded now. */
 function auditMade(dataDir: string, made: readonly UnsignedAuditEvent[]): void {
@@ -208,6 +217,8 @@ class Running {
       actors: this.#supervisor,
       audit: this.#audit,
       reload: (by) => this.#reload(by),
+      compact: (all) =>
+        this.#supervisor.link<Compacting>('consensus').ask('compact', { all }, { deadlineMs: COMPACT_DEADLINE_MS }),
     });
     this.#manager = this.#serviceManager();
     this.#statusDump = new StatusDump({
@@ -219,6 +230,7 @@ class Running {
       supervisor: this.#supervisor,
     });
     this.#auditStart(node, version, made);
+    watchStalls(registry, () => this.#supervisor.status());
     this.#apiListens = new Promise((resolve) => {
       this.#supervisor.on('event', (happened) => {
         if (happened.kind !== 'report') return;

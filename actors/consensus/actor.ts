@@ -13,17 +13,19 @@ import { registryText, restoreRegistry } from '../../protocol/registry.js';
 import { Mistakes } from '../../protocol/shape.js';
 import type { Prepared } from '../../protocol/submission.js';
 import { type Epoch, firstEpoch, parseValidatorSet, type ValidatorSet } from '../../protocol/validators.js';
+import { EXIT } from '../../runtime/exit-codes.js';
 import { unpackBytes } from '../../runtime/kernel/batch.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
 import { Blocks } from './blocks.js';
+import { Checkpointer } from './checkpoint.js';
 import { Committed } from './committed.js';
 import { type ConsensusContract, consensusPolicies, type ProposeBatch } from './contract.js';
 import { type ConsensusLinks, Host } from './host.js';
 import { Mempool, type Pooled } from './mempool.js';
 import { createMetrics } from './metrics.js';
-import { replayLog } from './replay.js';
+import { LogLedgerMismatch, replayLog } from './replay.js';
 import type { ConsensusConfig } from './spec.js';
 
 /** Δ0 and its cap (R8, DECISIONS 29). */
@@ -34,6 +36,7 @@ type ActorParts = ActorContext<ConsensusLinks, ConsensusConfig>;
 
 interface State {
   readonly host: Host;
+  readonly checkpoints: Checkpointer;
   readonly mempool: Mempool;
   readonly committed: Committed;
   readonly reader: LedgerReader;
@@ -58,7 +61,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     const committed = readCommitted(genesis, reader);
     const blocks = new Blocks(committed);
     const mempool = new Mempool();
-    const { context, core } = await replayLog({
+    const { context, core, proof } = await replayLog({
       links,
       committed,
       blocks,
@@ -66,6 +69,9 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
       validators: readValidators(genesis, reader),
       quarantine: condition.quarantine,
       contextOf: contextMaker(genesis, config, await loadEd25519()),
+    }).catch((error: unknown) => {
+      if (error instanceof LogLedgerMismatch) actor.fatal(EXIT.data.code, error.message);
+      throw error;
     });
     const shared = { context, core, nodeId: config.nodeId, links, committed, blocks, clock, log };
     const metrics = createMetrics(
@@ -81,9 +87,11 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     const tellConnected = (): void => {
       links.ingress.tell('connected', { registry: registryText(committed.registry), quarantine: core.quarantined });
     };
+    const checkpoints = new Checkpointer({ ...shared, mempool, proof, intervalMs: config.compactIntervalMs });
     const host = new Host({
       ...shared,
       mempool,
+      checkpoints,
       metrics,
       report: (name, value) => actor.report(name, value),
       quarantined: () => {
@@ -102,7 +110,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
       reportChain(actor, committed, core.quarantined);
     };
     const reports = setInterval(report, REPORT_MS);
-    return { host, mempool, committed, reader, core, report, reports };
+    return { host, checkpoints, mempool, committed, reader, core, report, reports };
   },
 
   tell: {},
@@ -118,6 +126,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
       state.host.pendingChanged();
       return { taken };
     },
+    compact: ({ checkpoints }, { all }) => checkpoints.compactNow(all),
   },
 
   async drain(state) {

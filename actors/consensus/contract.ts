@@ -1,5 +1,6 @@
 // Messages of consensus: orders submissions into blocks and executes them. Senders: ingress (propose).
 import type { Policies } from '../../runtime/kernel/contract.js';
+import type { CompactReply } from '../wal-writer/contract.js';
 
 /** Verified submissions, column by column; raw bodies packed (runtime/kernel/batch). */
 export interface ProposeBatch {
@@ -31,6 +32,8 @@ export type ConsensusContract = {
   ask: {
     /** Reply: how many were taken, from the front; the rest found the mempool full. */
     propose: { request: ProposeBatch; reply: { readonly taken: number } };
+    /** An operator wants the log compacted; with `all` also what age and size would keep. */
+    compact: { request: { readonly all: boolean }; reply: CompactReply };
   };
 };
 
@@ -38,5 +41,6 @@ export const consensusPolicies: Policies<ConsensusContract> = {
   tell: {},
   ask: {
     propose: { max: 64, reason: 'one a pipeline turn; more than 64 unanswered turns is overload' },
+    compact: { max: 1, reason: 'an operator command, one at a time' },
   },
 };

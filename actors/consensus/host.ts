@@ -12,13 +12,14 @@ import { FINALIZE, NOTARIZE } from '../../protocol/consensus/vote.js';
 import type { Refusal } from '../../protocol/ledger/apply.js';
 import { RecordType } from '../../protocol/wal-record.js';
 import { packBytes } from '../../runtime/kernel/batch.js';
-import type { Clock, Links, ReportValue, Timer } from '../../runtime/kernel/contract.js';
+import type { Clock, Link, Links, ReportValue, Timer } from '../../runtime/kernel/contract.js';
 import type { DedupContract } from '../dedup/contract.js';
 import type { IngressContract } from '../ingress/contract.js';
-import type { StoreContract } from '../store/contract.js';
+import type { FinalizedForStore, StoreContract } from '../store/contract.js';
 import type { WalWriterContract } from '../wal-writer/contract.js';
 import { encodeBlockRecord } from './block-record.js';
 import type { Blocks, ExecutedBlock } from './blocks.js';
+import type { Checkpointer } from './checkpoint.js';
 import type { Committed } from './committed.js';
 import { type FinalMessages, finalMessages } from './finality.js';
 import type { Mempool, Pooled } from './mempool.js';
@@ -39,6 +40,7 @@ export interface HostParts {
   readonly committed: Committed;
   readonly blocks: Blocks;
   readonly mempool: Mempool;
+  readonly checkpoints: Checkpointer;
   readonly metrics: ConsensusMetrics;
   readonly clock: Clock;
   readonly log: Logger;
@@ -58,6 +60,8 @@ const UNWRITTEN_ENTRIES_MAX = 50_000;
  */
 const WRITE_IDLE_MS = 25;
 const WRITE_BUSY_MS = 1_000;
+/** How often a store without room is asked again. */
+const STORE_FULL_RETRY_MS = 500;
 /** A transaction of more entries than this says that the node is busy. */
 const BUSY_ENTRIES = 256;
 
@@ -85,6 +89,7 @@ export class Host {
 
   start(): void {
     this.#feed({ type: 'start', now: this.#now() });
+    this.#parts.checkpoints.start();
   }
 
   /** Submissions arrived in the mempool, or left it. */
@@ -108,9 +113,11 @@ export class Host {
       void this.#write();
     }
     while (!this.#idle) await new Promise((resolve) => setTimeout(resolve, 5));
+    await this.#parts.checkpoints.close();
   }
 
   stop(): void {
+    this.#parts.checkpoints.stop();
     this.#timer?.cancel();
     this.#writeTimer?.cancel();
   }
@@ -171,11 +178,13 @@ export class Host {
     );
     for (const record of records)
       if (record.type === 'vote') this.#parts.metrics.votes.inc({ kind: kindName(record.vote.kind) });
-    await this.#parts.links['wal-writer'].ask(
+    this.#parts.checkpoints.sending();
+    const { firstLsn } = await this.#parts.links['wal-writer'].ask(
       'appendJournal',
       { records: packed, types, settles },
       { transfer: [packed], deadlineMs: APPEND_DEADLINE_MS },
     );
+    this.#parts.checkpoints.recorded(records, firstLsn);
   }
 
   #encode(record: JournalRecord): Buffer {
@@ -282,6 +291,7 @@ export class Host {
       if (block.startedAtMs !== null) {
         this.#parts.metrics.commitSeconds.observe((this.#parts.clock.monotonic() - block.startedAtMs) / 1000);
       }
+      this.#parts.checkpoints.final(block);
       this.#unwritten.push(messages);
     }
     this.#writeSoon();
@@ -302,7 +312,7 @@ export class Host {
     this.#writeTimer = null;
     this.#busy = blocks.reduce((sum, { keys }) => sum + keys.length, 0) > BUSY_ENTRIES;
     try {
-      const { height } = await this.#parts.links.store.ask('apply', { blocks }, { deadlineMs: APPEND_DEADLINE_MS });
+      const height = await applyBlocks(this.#parts.links.store, blocks);
       this.#parts.committed.written(height);
       // From here dedup finds them in the ledger; until here a repetition counts as in flight, and apply() finds it.
       this.#parts.links.dedup.tell('release', { keys: blocks.flatMap(({ keys }) => keys) });
@@ -322,6 +332,18 @@ export class Host {
 /** What an operator has to know of it; the votes themselves stand in the log. */
 function evidenceFacts({ validators }: Context, { rule, first }: Evidence) {
   return { rule, validator: validators[first.signer]?.nodeId ?? String(first.signer), view: first.view };
+}
+
+/**
+ * Has the store write these blocks, and waits as long as its disk has no room for them: they are safe in the log. Resolves
+ * with the height on record.
+ */
+export async function applyBlocks(store: Link<StoreContract>, blocks: readonly FinalizedForStore[]): Promise<number> {
+  for (;;) {
+    const { height, full } = await store.ask('apply', { blocks }, { deadlineMs: APPEND_DEADLINE_MS });
+    if (!full) return height;
+    await new Promise((resolve) => setTimeout(resolve, STORE_FULL_RETRY_MS));
+  }
 }
 
 /** Makes the committed blocks part of the state, oldest first, with what has to be sent out for each. */

@@ -30,6 +30,11 @@ export class Mempool {
     return this.#sizeBytes;
   }
 
+  /** Inbox records of what waits. */
+  *lsns(): Generator<number> {
+    for (const [, queue] of this.#queues.entries()) for (const { lsn } of queue) yield lsn;
+  }
+
   /** False when there is no room, for anybody or for this issuer. What waits already is taken as added. */
   add(pooled: Pooled): boolean {
     if (this.#contents.has(pooled.content)) return true;

@@ -93,7 +93,19 @@ async function replayed(log: FakeLog, tip: Tip = log.kit.view.tip): Promise<Repl
   const committed = new Committed(kit.genesis.chain, tip, kit.genesis.registry, reader);
   const written: number[] = [];
   const epochs: { head: Tip; set: ValidatorSet }[] = [];
-  const walWriter = (_name: string, { from, types, maxBytes }: { from: number; types: number[]; maxBytes: number }) => {
+  const walWriter = (
+    name: string,
+    { from, types, maxBytes, lsns }: { from: number; types: number[]; maxBytes: number; lsns: number[] },
+  ) => {
+    if (name === 'fetch') {
+      const bodies = log.records.filter(({ lsn, type }) => lsns.includes(lsn) && type === RecordType.inbox);
+      return {
+        records: packBytes(bodies.map(({ data }) => data)),
+        lsns: bodies.map(({ lsn }) => lsn),
+        types: [],
+        next: null,
+      };
+    }
     // One record a page, as a log of large bodies gives them.
     const found = log.records
       .filter(({ lsn, type }) => lsn >= from && types.includes(type))
@@ -112,7 +124,7 @@ async function replayed(log: FakeLog, tip: Tip = log.kit.view.tip): Promise<Repl
     } else {
       written.push(...request.blocks!.map(({ height }) => height));
     }
-    return { height: committed.tip.height };
+    return { height: committed.tip.height, full: false };
   };
   const link = (answer: (name: string, request: never) => object) => ({
     ask: async (name: string, request: never) => answer(name, request),

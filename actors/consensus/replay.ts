@@ -20,8 +20,9 @@ import { unpackBytes } from '../../runtime/kernel/batch.js';
 import type { Links } from '../../runtime/kernel/contract.js';
 import { type BodyAt, bodiesOf, decodeBlockRecord } from './block-record.js';
 import { type Blocks, refOf } from './blocks.js';
+import type { Finalization, LogProof } from './checkpoint.js';
 import type { Committed } from './committed.js';
-import { type ConsensusLinks, finalize } from './host.js';
+import { applyBlocks, type ConsensusLinks, finalize } from './host.js';
 
 export interface ReplayParts {
   readonly links: Links<Pick<ConsensusLinks, 'wal-writer' | 'store'>>;
@@ -40,13 +41,23 @@ export interface Replayed {
   readonly context: Context;
   /** Quarantined where the log is not to be trusted. */
   readonly core: CoreState;
+  readonly proof: LogProof;
+}
+
+/** Log and ledger are not of one node at one time. No restart mends it, and nothing of either may be built upon. */
+export class LogLedgerMismatch extends Error {
+  override readonly name = 'LogLedgerMismatch';
+
+  constructor(found: string) {
+    super(`${found}: it is not the ledger of this log. Restore a backup of the whole data directory`);
+  }
 }
 
 const PAGE_BYTES = 1024 * 1024;
 const STORE_DEADLINE_MS = 120_000;
 const TYPES = [RecordType.inbox, RecordType.settled, RecordType.journal, RecordType.block, RecordType.epoch];
 
-/** Throws when the log and the database contradict each other: then nothing of either may be built upon. */
+/** Throws LogLedgerMismatch when the log and the database contradict each other. */
 export function replayLog(parts: ReplayParts): Promise<Replayed> {
   return new Replay(parts).run();
 }
@@ -61,6 +72,10 @@ class Replay {
   #core: CoreState;
   /** The height that the log itself proves final. */
   #provenHeight = 0;
+  #finalization: Finalization | null = null;
+  #epoch: Uint8Array | null = null;
+  readonly #evidence: JournalEntry[] = [];
+  readonly #recordedAt = new Map<string, number>();
   /** An epoch that does not follow from what is held; a later one may answer for it. */
   #gap: Error | null = null;
 
@@ -86,9 +101,15 @@ class Replay {
         'blocks of the log written to the database',
       );
     }
-    await links.store.ask('apply', { blocks: [] }, { deadlineMs: STORE_DEADLINE_MS });
+    await applyBlocks(links.store, []);
     this.#doubtShortLog();
-    return { context: this.#context, core: this.#core };
+    const proof = {
+      finalization: this.#finalization,
+      epoch: this.#epoch,
+      evidence: this.#evidence,
+      blocks: this.#recordedAt,
+    };
+    return { context: this.#context, core: this.#core, proof };
   }
 
   /** The log is always written before the database: when it is behind, it is not the log that this node had. */
@@ -107,30 +128,47 @@ class Replay {
         for (const settled of decodeSettled(data).lsns) this.#inbox.delete(settled);
         return;
       case RecordType.block:
-        return this.#takeBlock(data);
+        return this.#takeBlock(lsn, data);
       case RecordType.journal:
         return this.#takeJournal(decodeJournal(data));
       case RecordType.epoch:
+        this.#epoch = data;
         return this.#takeEpoch(decodeEpoch(data));
     }
   }
 
   async #takeJournal(entry: JournalEntry): Promise<void> {
-    if (entry.type === 'finalization') this.#provenHeight = Math.max(this.#provenHeight, entry.height);
+    if (entry.type === 'evidence') this.#evidence.push(entry);
     await this.#carryOut(replay(this.#context, this.#core, entry));
+    if (entry.type !== 'finalization') return;
+    this.#provenHeight = Math.max(this.#provenHeight, entry.height);
+    this.#finalization = entry;
+    const { height } = this.#core.finalized;
+    if (height >= entry.height || entry.epoch !== this.#context.epoch) return;
+    // The log was pruned up to here, on the word of a ledger that had the blocks.
+    this.#gap ??= new LogLedgerMismatch(
+      `the ledger is at height ${height}, and the log proves ${entry.height} without the blocks between`,
+    );
   }
 
-  async #takeBlock(data: Uint8Array): Promise<void> {
+  async #takeBlock(lsn: number, data: Uint8Array): Promise<void> {
     const { blocks } = this.#parts;
     // A block that the database has needs no bodies; some of them may be gone from the log.
-    const peek = JSON.parse(Buffer.from(data).toString('utf8')) as { header: { height: number } };
+    const peek = JSON.parse(Buffer.from(data).toString('utf8')) as { header: { height: number; parent_hash: string } };
     if (peek.header.height <= this.#databaseHeight || this.#gap !== null) return;
+    const parent = blocks.viewOf(peek.header.parent_hash);
+    if (parent === undefined) {
+      const { height } = this.#parts.committed.tip;
+      this.#gap = new LogLedgerMismatch(
+        `the ledger is at height ${height}, and the log goes on from ${peek.header.height}`,
+      );
+      return;
+    }
     const { header, pooled } = decodeBlockRecord(data, await this.#bodies(data));
     const hash = blockHash(headerText(header)).toString('hex');
-    const parent = blocks.viewOf(header.parent_hash);
-    if (parent === undefined)
-      throw new Error(`block ${hash} of the log stands on ${header.parent_hash}, which is not held`);
-    blocks.judge(parent, header, pooled);
+    this.#recordedAt.set(hash, lsn);
+    // A checkpoint writes blocks that are not final once more.
+    if (blocks.get(hash) === undefined) blocks.judge(parent, header, pooled);
     replay(this.#context, this.#core, { type: 'block', block: refOf(header, hash) });
   }
 
@@ -140,10 +178,12 @@ class Replay {
    */
   async #bodies(data: Uint8Array): Promise<BodyAt> {
     const settled = new Map<number, Uint8Array>();
-    for (const lsn of bodiesOf(data)) {
-      if (this.#inbox.has(lsn)) continue;
-      const record = (await this.#readPage(lsn, [RecordType.inbox], 1)).records[0];
-      if (record?.lsn === lsn) settled.set(lsn, decodeInbox(record.data).body);
+    const lsns = bodiesOf(data).filter((lsn) => !this.#inbox.has(lsn));
+    if (lsns.length > 0) {
+      const page = await this.#parts.links['wal-writer'].ask('fetch', { lsns }, { deadlineMs: STORE_DEADLINE_MS });
+      for (const [index, record] of unpackBytes(page.records).entries()) {
+        settled.set(page.lsns[index]!, decodeInbox(record).body);
+      }
     }
     return (lsn) => this.#inbox.get(lsn) ?? settled.get(lsn);
   }
@@ -156,7 +196,7 @@ class Replay {
     const { height } = committed.tip;
     if (height !== lastTrustedHeight) {
       const found = `epoch ${epoch} begins above height ${lastTrustedHeight}, and the ledger is at ${height}`;
-      this.#gap = new Error(`${found}: it is not the ledger of this log. Restore a backup of the whole data directory`);
+      this.#gap = new LogLedgerMismatch(found);
       return;
     }
     this.#gap = null;
@@ -192,9 +232,7 @@ class Replay {
     for (const effect of effects) {
       if (effect.type !== 'commit') continue;
       for (const { messages } of finalize({ blocks, context: this.#context }, effect)) {
-        const request = { blocks: [messages.store] };
-        const { height } = await links.store.ask('apply', request, { deadlineMs: STORE_DEADLINE_MS });
-        committed.written(height);
+        committed.written(await applyBlocks(links.store, [messages.store]));
       }
     }
   }

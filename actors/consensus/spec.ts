@@ -9,6 +9,7 @@ export interface ConsensusConfig {
   readonly chainId: string;
   readonly nodeId: string;
   readonly seed: Uint8Array;
+  readonly compactIntervalMs: number;
 }
 
 export function consensusSpec(config: NodeConfig): ActorSpec<NodeConfig> {
@@ -30,6 +31,7 @@ export function consensusSpec(config: NodeConfig): ActorSpec<NodeConfig> {
       chainId: node.chainId,
       nodeId: node.identity.nodeId,
       seed: node.identity.seed,
+      compactIntervalMs: node.settings.wal.compact_interval_ms,
     }),
   };
 }

@@ -243,7 +243,7 @@ function askForRegistry(state: State): void {
     respondAsync: false,
     settle: (answer) => {
       // Not known whether it was logged, as when the wal-writer died: to ask again is safe, the version decides.
-      if (answer.status === 503) askAgain();
+      if (answer.status === 503 || answer.status === 507) askAgain();
       else if (answer.status !== 200)
         state.context.log.error({ answer: answer.body }, 'the registry could not be changed');
     },

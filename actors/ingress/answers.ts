@@ -121,3 +121,11 @@ export function refusalOfError(error: unknown): Refusal {
   if (error instanceof SignatureFormatError) return { slug: 'bad-signature', detail: error.message };
   return { slug: 'internal-error', detail: error instanceof Error ? error.message : String(error) };
 }
+
+/** The log did not take it. Of a full disk and a quarantine it says that nothing was recorded; of the rest nobody knows. */
+export function refusalOfLog({ message }: Error): Refusal {
+  if (/quarantine/i.test(message)) return { slug: 'quarantined', detail: message };
+  const full = /disk-full: (.*)/.exec(message);
+  if (full !== null) return { slug: 'disk-full', detail: full[1]! };
+  return { slug: 'unavailable', detail: 'whether the submission was recorded is not known' };
+}

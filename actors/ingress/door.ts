@@ -5,7 +5,7 @@ import { SignatureFormatError } from '../../protocol/envelope.js';
 import { SettledReason } from '../../protocol/wal-record.js';
 import { Batch } from '../../runtime/kernel/batch.js';
 import { ReleasingMap } from '../../runtime/kernel/releasing-map.js';
-import { type Refusal, refusalOfError } from './answers.js';
+import { type Refusal, refusalOfError, refusalOfLog } from './answers.js';
 import type { FinalizedBlock, RefusedBatch } from './contract.js';
 import type { DoorParts } from './door-parts.js';
 import { Inbox } from './inbox.js';
@@ -102,13 +102,8 @@ export class Door {
 
   #unlogged(batch: readonly Submission[], error: Error): void {
     this.#parts.log.warn({ err: error, count: batch.length }, 'submissions could not be written to the log');
-    const quarantined = /quarantine/i.test(error.message);
-    for (const submission of batch) {
-      this.#answerRefusal(submission, {
-        slug: quarantined ? 'quarantined' : 'unavailable',
-        detail: quarantined ? error.message : 'whether the submission was recorded is not known',
-      });
-    }
+    const refusal = refusalOfLog(error);
+    for (const submission of batch) this.#answerRefusal(submission, refusal);
   }
 
   // --- stage 2: parse, find keys ---

@@ -1,6 +1,8 @@
 // The store: the only writer of the ledger database. Called by consensus (finalized blocks, in height order) and by
 // ingress (rejections). Every write runs inside the kill gate: a thread that dies inside a write transaction would
 // block the database for ever. Everything is encoded before a transaction opens.
+import { statfsSync } from 'node:fs';
+import { event } from '../../observability/events.js';
 import { EXIT } from '../../runtime/exit-codes.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
@@ -20,6 +22,7 @@ import {
 } from '../ledger/tables.js';
 import { type FinalizedForStore, type StoreContract, storePolicies } from './contract.js';
 import { createMetrics, type StoreMetrics } from './metrics.js';
+import { syncLedger } from './roll-back.js';
 import type { StoreConfig } from './spec.js';
 
 type Context = ActorContext<Record<never, never>, StoreConfig>;
@@ -29,7 +32,12 @@ interface State {
   readonly tables: Tables;
   readonly metrics: StoreMetrics;
   height: number;
+  /** The last transaction found no room on the disk. */
+  full: boolean;
 }
+
+/** An interface: readiness shows it. */
+const STORE_FULL_WORDING = 'the ledger database has no room: final blocks wait in the log until there is more';
 
 export default defineActor<StoreContract, State, Record<never, never>, StoreConfig>({
   policies: storePolicies,
@@ -42,7 +50,7 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
       const head = tables.meta.get(META_HEAD);
       const height = head === undefined ? 0 : (JSON.parse(head) as { height: number }).height;
       metrics.height.set(height);
-      return { context, tables, metrics, height };
+      return { context, tables, metrics, height, full: false };
     });
   },
 
@@ -56,28 +64,35 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
   ask: {
     apply: (state, { blocks }) => {
       const wanted = blocks.filter(({ height }) => height > state.height);
-      if (wanted.length === 0) return { height: state.height };
+      if (wanted.length === 0) return { height: state.height, full: false };
       const expected = state.height + 1;
       if (wanted[0]!.height !== expected) {
         throw new RangeError(`block ${wanted[0]!.height} cannot follow ${state.height}: ${expected} is missing`);
       }
       const encoded = encode(wanted);
-      write(state, () => put(state.tables, encoded));
+      if (!write(state, () => put(state.tables, encoded))) return { height: state.height, full: true };
       state.height = wanted.at(-1)!.height;
       state.metrics.height.set(state.height);
       state.metrics.blocks.inc(wanted.length);
       state.metrics.entries.inc(wanted.reduce((sum, { keys }) => sum + keys.length, 0));
-      return { height: state.height };
+      return { height: state.height, full: false };
+    },
+    confirm: ({ context, height }) => {
+      // LMDB syncs each of our transactions (a callback of its own asynchronous sync could outlive this thread): this holds
+      // also where its file was opened without.
+      context.vitals.gated(() => context.vitals.native('store-commit', () => syncLedger(context.config.ledger)));
+      return { height };
     },
     beginEpoch: (state, { head, validators }) => {
       const { height } = JSON.parse(head) as { height: number };
       if (height !== state.height)
         throw new RangeError(`an epoch at height ${height}, the ledger is at ${state.height}`);
-      write(state, () => {
+      const isWritten = write(state, () => {
         // Before the first block there is no head: the next start begins the epoch again.
         if (height > 0) state.tables.meta.putSync(META_HEAD, head);
         state.tables.meta.putSync(META_VALIDATORS, validators);
       });
+      if (!isWritten) throw new Error('the ledger has no room for the new epoch: free space on the data disk');
       return { height };
     },
   },
@@ -174,9 +189,14 @@ function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Transactions inside the gate. A write that fails ends the process: what it left behind is known to nobody. */
-function write(state: State, puts: () => void): void {
-  const { vitals, clock } = state.context;
+/**
+ * Transactions inside the gate. False when the disk has no room: LMDB has taken the transaction back, and nothing else is
+ * lost. Any other write that fails ends the process: what it left behind is known to nobody.
+ */
+function write(state: State, puts: () => void): boolean {
+  const { vitals, clock, config } = state.context;
+  // Each try that fails makes LMDB say so on standard error: not before it can succeed.
+  if (state.full && freeOn(config.ledger) < HARDLY_FREE_BYTES) return false;
   const startMs = clock.monotonic();
   try {
     vitals.gated(() =>
@@ -185,10 +205,46 @@ function write(state: State, puts: () => void): void {
       }),
     );
   } catch (error) {
-    if (!isGateClosed(error)) state.context.fatal(EXIT.io.code, `the ledger could not be written: ${String(error)}`);
+    if (isGateClosed(error)) throw error;
+    const freeBytes = freeOn(config.ledger);
+    if (isFull(error, freeBytes)) {
+      tellRoom(state, false, freeBytes);
+      return false;
+    }
+    state.context.fatal(EXIT.io.code, `the ledger could not be written: ${String(error)}`);
     throw error;
   }
+  if (state.full) tellRoom(state, true, 0);
   state.metrics.commitSeconds.observe((clock.monotonic() - startMs) / 1000);
+  return true;
+}
+
+/** Errors of the operating system, as LMDB gives them: a write that was cut short for want of room is EIO to it. */
+const EIO = 5;
+const ENOSPC = 28;
+const EDQUOT = 122;
+/** With less free space than this, EIO means that there was no room. */
+const HARDLY_FREE_BYTES = 1024 * 1024;
+
+function isFull(error: unknown, freeBytes: number): boolean {
+  const { code } = error as { code?: unknown };
+  return code === ENOSPC || code === EDQUOT || (code === EIO && freeBytes < HARDLY_FREE_BYTES);
+}
+
+function freeOn(path: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(path);
+    return bavail * bsize;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}
+
+function tellRoom(state: State, ok: boolean, freeBytes: number): void {
+  if (ok === !state.full) return;
+  state.full = !ok;
+  if (!ok) event(state.context.log, 'store.full', { free_bytes: freeBytes });
+  state.context.report('disk', { ok, detail: ok ? '' : STORE_FULL_WORDING });
 }
 
 function isGateClosed(error: unknown): boolean {

@@ -25,8 +25,16 @@ export type StoreContract = {
     reject: { readonly digest: Uint8Array; readonly verdict: string };
   };
   ask: {
-    /** Applies blocks in height order; what is already applied is skipped. Reply: the height on record. */
-    apply: { request: { readonly blocks: readonly FinalizedForStore[] }; reply: { readonly height: number } };
+    /**
+     * Applies blocks in height order; what is already applied is skipped. Reply: the height on record. `full`: the disk had
+     * no room, nothing was written, and the same may be asked again.
+     */
+    apply: {
+      request: { readonly blocks: readonly FinalizedForStore[] };
+      reply: { readonly height: number; readonly full: boolean };
+    };
+    /** Reply: the height that no power cut takes back. */
+    confirm: { request: null; reply: { readonly height: number } };
     /** The chain goes on in a new epoch: `head` is the tip in it, `validators` the answer of GET /v1/validators. */
     beginEpoch: { request: { readonly head: string; readonly validators: string }; reply: { readonly height: number } };
   };
@@ -38,6 +46,7 @@ export const storePolicies: Policies<StoreContract> = {
   },
   ask: {
     apply: { max: 2, reason: 'one transaction at a time, with every block that became final meanwhile' },
+    confirm: { max: 2, reason: 'asked before the log is compacted' },
     beginEpoch: { max: 1, reason: 'asked during replay only, one after the other' },
   },
 };

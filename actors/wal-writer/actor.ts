@@ -2,9 +2,9 @@
 // and consensus (journal). It must never answer before the fdatasync, and never go on after one that failed.
 import { randomBytes } from 'node:crypto';
 import { isInitialising } from '../../config/chain-files.js';
+import { event } from '../../observability/events.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import {
-  decodeSettled,
   encodeInit,
   encodeSettled,
   initSignBytes,
@@ -18,16 +18,28 @@ import { EXIT } from '../../runtime/exit-codes.js';
 import { packBytes, unpackBytes } from '../../runtime/kernel/batch.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
-import { type LogCondition, type ReadRecords, type WalWriterContract, walWriterPolicies } from './contract.js';
+import { type CompactionReport, compactLog, droppable, type Retention } from './compaction.js';
+import {
+  type CompactReply,
+  type CompactRequest,
+  type LogCondition,
+  type ReadRecords,
+  type WalWriterContract,
+  walWriterPolicies,
+} from './contract.js';
+import { DiskWatch } from './disk-watch.js';
+import { Entries } from './entries.js';
 import { LogFailure, LogFull, LogRefused } from './errors.js';
 import { type Log, openLog } from './log.js';
 import { createMetrics, type WalWriterMetrics } from './metrics.js';
+import { OVER_CAP_WORDING, PRESSURE_VALUES } from './pressure.js';
 import type { LogVerdict } from './recovery.js';
 import type { WalWriterConfig } from './spec.js';
 
 /** Inbox bytes in one batch (DECISIONS 12): votes behind a full batch wait for 256 KiB of disk, not for megabytes. */
 const INBOX_BATCH_BYTES = 256 * 1024;
-const STARTUP_PAGE_BYTES = 1024 * 1024;
+/** Journal records in one batch: what waited for room on a full disk may be more than a segment takes. */
+const JOURNAL_BATCH_BYTES = 512 * 1024;
 /** How often a full disk is tried again. */
 const FULL_RETRY_MS = 250;
 
@@ -48,8 +60,14 @@ interface State {
   readonly inbox: Append[];
   /** Settled since the last batch, by reason. */
   readonly settled: Map<number, number[]>;
-  /** LSNs of inbox records that still need an outcome, in log order. */
-  readonly unsettled: Set<number>;
+  readonly entries: Entries;
+  readonly disk: DiskWatch;
+  config: WalWriterConfig;
+  /** Of a reload that is being prepared. */
+  prepared: WalWriterConfig | null;
+  /** Lowest entry that ingress settled since the last compaction: consensus may have heard of it only after that. */
+  settledFrom: number;
+  overCap: boolean;
   scheduled: boolean;
   failed: boolean;
   /** The last append found no room for the next segment. */
@@ -70,13 +88,26 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
         native: (section) => context.vitals.native('fdatasync', section),
         random: randomBytes,
       });
-      const unsettled = readUnsettled(log);
+      const entries = new Entries(log);
       const condition = await judge(context, log, verdict);
       context.report('log', reportOf(condition));
-      const metrics = createMetrics(context.registry);
-      metrics.unsettled.set(unsettled.size);
+      const disk = new DiskWatch({
+        directory: config.directory,
+        dataDirectory: config.dataDirectory,
+        limits: config.disk,
+        clock: context.clock,
+        log: context.log,
+        report: (value) => context.report('disk', value),
+        looked: () => watchSize(state),
+      });
+      const metrics = createMetrics(context.registry, {
+        oldestUnsettledSeconds: () => ageOf(entries.oldestReceivedAtMs(), context.clock.now()),
+        freeBytes: () => disk.freeBytes ?? Number.NaN,
+        pressure: () => PRESSURE_VALUES[disk.pressure],
+        ballastBytes: () => disk.ballastBytes,
+      });
+      metrics.unsettled.set(entries.size);
       metrics.bytes.set(log.stats().fileBytes);
-      const settled = new Map<number, number[]>();
       const state: State = {
         context,
         log,
@@ -84,13 +115,21 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
         metrics,
         journal: [],
         inbox: [],
-        settled,
-        unsettled,
+        settled: new Map(),
+        entries,
+        disk,
+        config,
+        prepared: null,
+        settledFrom: Number.POSITIVE_INFINITY,
+        overCap: false,
         scheduled: false,
         failed: false,
         full: false,
       };
-      if (condition.quarantine === null) prepareSpare(state);
+      if (condition.quarantine === null) {
+        prepareSpare(state);
+        disk.start();
+      }
       return state;
     } catch (error) {
       if (error instanceof LogFailure) context.fatal(EXIT.io.code, error.message);
@@ -103,7 +142,11 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
   tell: {
     settle: (state, { lsns, reason }) => {
       const waiting = state.settled.get(reason) ?? [];
-      for (const lsn of lsns) if (state.unsettled.delete(lsn)) waiting.push(lsn);
+      for (const lsn of lsns) {
+        if (!state.entries.settle(lsn)) continue;
+        waiting.push(lsn);
+        state.settledFrom = Math.min(state.settledFrom, lsn);
+      }
       state.settled.set(reason, waiting);
       schedule(state);
     },
@@ -115,6 +158,8 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
         // Nothing is admitted that could not be signed: its client must hear so, not wait.
         const { quarantine } = state.condition;
         if (quarantine !== null) return reject(new Error(`quarantined: ${quarantine}`));
+        const { refusal } = state.disk;
+        if (refusal !== null) return reject(new Error(`disk-full: ${refusal}`));
         const records = unpackBytes(packed).map((data): LogRecord => ({ type: RecordType.inbox, data }));
         state.inbox.push({ records, sizeBytes: packed.byteLength, settles: [], resolve, reject });
         schedule(state);
@@ -125,16 +170,39 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
         state.journal.push({ records, sizeBytes: packed.byteLength, settles, resolve, reject });
         schedule(state);
       }),
-    read: ({ log, context }, { from, types, maxBytes }) => {
-      const page = log.records({ from, types, maxBytes });
+    read: ({ entries, context }, { from, types, maxBytes }) => {
+      const page = entries.read({ from, types, maxBytes });
       const reply = pack(page.records, page.next);
       return context.transferring(reply, [reply.records]);
     },
-    unsettled: (state, { after, maxBytes }) => {
-      const reply = unsettledPage(state, after, maxBytes);
-      return state.context.transferring(reply, [reply.records]);
+    unsettled: ({ entries, log, context }, { after, maxBytes }) => {
+      const page = entries.page(after, maxBytes);
+      const reply = { ...pack(page.records, page.next), until: log.nextLsn };
+      return context.transferring(reply, [reply.records]);
+    },
+    fetch: ({ entries, context }, { lsns }) => {
+      const reply = pack(entries.fetch(lsns), null);
+      return context.transferring(reply, [reply.records]);
     },
     condition: (state) => state.condition,
+    compactable: (state) => ({
+      segments: state.condition.quarantine === null ? droppable(state.log.segments, retention(state, false)) : 0,
+    }),
+    compact: (state, request) => compact(state, request),
+  },
+
+  reconfigure: {
+    prepare(state, next) {
+      state.prepared = next;
+    },
+    commit(state) {
+      state.config = { ...state.prepared!, segmentBytes: state.config.segmentBytes };
+      state.prepared = null;
+      state.disk.limit(state.config.disk);
+    },
+    abort(state) {
+      state.prepared = null;
+    },
   },
 
   async drain(state) {
@@ -142,26 +210,19 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
   },
 
   stop(state) {
+    state.disk.stop();
     if (!state.failed) flush(state);
     return state.log.close();
   },
 
-  inspect: (state) => ({ ...state.log.stats(), unsettled: state.unsettled.size, condition: state.condition }),
+  inspect: (state) => ({
+    ...state.log.stats(),
+    firstLsn: state.log.segments[0]?.firstLsn ?? null,
+    unsettled: state.entries.size,
+    condition: state.condition,
+    disk: { pressure: state.disk.pressure, freeBytes: state.disk.freeBytes, ballastBytes: state.disk.ballastBytes },
+  }),
 });
-
-/** Rebuilds the set of inbox entries that nothing has settled yet. */
-function readUnsettled(log: Log): Set<number> {
-  const unsettled = new Set<number>();
-  for (let from: number | null = 1; from !== null; ) {
-    const page = log.records({ from, types: [RecordType.inbox, RecordType.settled], maxBytes: STARTUP_PAGE_BYTES });
-    for (const record of page.records) {
-      if (record.type === RecordType.inbox) unsettled.add(record.lsn);
-      else for (const lsn of decodeSettled(record.data).lsns) unsettled.delete(lsn);
-    }
-    from = page.next;
-  }
-  return unsettled;
-}
 
 /** A log that is empty is only trusted when this start may create it: a key without its vote log always quarantines. */
 async function judge(
@@ -209,7 +270,7 @@ function schedule(state: State): void {
 
 /** One batch: all journal records first, then settlements, then inbox entries up to their share. One fdatasync. */
 function flush(state: State): void {
-  const appends = state.journal.splice(0);
+  const appends = takeJournal(state);
   let inboxBytes = 0;
   while (state.inbox.length > 0 && (inboxBytes === 0 || inboxBytes + state.inbox[0]!.sizeBytes <= INBOX_BATCH_BYTES)) {
     const next = state.inbox.shift()!;
@@ -220,7 +281,7 @@ function flush(state: State): void {
   for (const append of appends) for (const record of append.records) records.push(record);
   for (const append of appends) {
     if (append.settles.length === 0) continue;
-    for (const lsn of append.settles) state.unsettled.delete(lsn);
+    for (const lsn of append.settles) state.entries.settle(lsn);
     records.push({
       type: RecordType.settled,
       data: encodeSettled({ reason: SettledReason.final, lsns: append.settles }),
@@ -243,13 +304,14 @@ function write(state: State, records: readonly LogRecord[], appends: readonly Ap
     refuse(state, appends, error as Error);
     return;
   }
-  if (state.full) tellRoom(state, true, '');
+  if (state.full) state.disk.roomAgain();
+  state.full = false;
   state.metrics.fsyncSeconds.observe((state.context.clock.monotonic() - startMs) / 1000);
   state.metrics.batchEntries.observe(records.length);
   for (const append of appends) {
     append.resolve({ firstLsn: lsn });
     for (const record of append.records) {
-      if (record.type === RecordType.inbox) state.unsettled.add(lsn);
+      if (record.type === RecordType.inbox) state.entries.add(lsn);
       lsn += 1;
     }
   }
@@ -262,27 +324,113 @@ function refuse(state: State, appends: readonly Append[], error: Error): void {
   if (error instanceof LogFull) {
     const isJournal = (append: Append) => append.records.some(({ type }) => type !== RecordType.inbox);
     state.journal.unshift(...appends.filter(isJournal));
-    for (const append of appends) if (!isJournal(append)) append.reject(error);
-    if (!state.full) tellRoom(state, false, error.message);
+    for (const append of appends) if (!isJournal(append)) append.reject(new Error(`disk-full: ${error.message}`));
+    // The ballast makes room for votes: they go on at once.
+    state.full = !state.disk.full();
     return;
   }
   for (const append of appends) append.reject(error);
-  if (!(error instanceof LogFailure)) return;
+  if (error instanceof LogFailure) fail(state, error);
+}
+
+function fail(state: State, error: LogFailure): void {
   state.failed = true;
   state.metrics.errors.inc();
   state.context.fatal(EXIT.io.code, error.message);
 }
 
-function tellRoom(state: State, ok: boolean, detail: string): void {
-  state.full = !ok;
-  state.context.report('disk', { ok, detail });
+/** From the front, as much as one batch takes. */
+function takeJournal(state: State): Append[] {
+  let count = 0;
+  let sizeBytes = 0;
+  for (const append of state.journal) {
+    sizeBytes += append.sizeBytes;
+    if (count > 0 && sizeBytes > JOURNAL_BATCH_BYTES) break;
+    count += 1;
+  }
+  return state.journal.splice(0, count);
+}
+
+// --- compaction ---
+
+/** On a disk that is nearly full nothing is kept that is not needed. */
+function retention({ config, context, disk }: State, all: boolean): Retention {
+  const nowMs = context.clock.now();
+  const { pressure } = disk;
+  if (all || pressure === 'error' || pressure === 'stopped') return { minBytes: 0, minAgeMs: 0, nowMs };
+  return { minBytes: config.retentionBytes, minAgeMs: config.retentionMs, nowMs };
+}
+
+/**
+ * In one go: nothing else happens to the log meanwhile, so that what is settled, carried and dropped fits together. What
+ * consensus sent before stands before the checkpoint.
+ */
+function compact(state: State, { records, types, keepFrom, pins, all, always }: CompactRequest): CompactReply {
+  const skipped = (why: string): CompactReply => ({ ...NOTHING, firstLsn: firstLsnOf(state.log), skipped: why });
+  if (state.condition.quarantine !== null) return skipped(`quarantined: ${state.condition.quarantine}`);
+  while (state.journal.length > 0 && !state.full && !state.failed) flush(state);
+  if (state.failed) return skipped('the log cannot be written');
+  if (state.full) return skipped('the log has no room for a checkpoint');
+  const checkpoint = unpackBytes(records).map((data, index): LogRecord => ({ type: types[index]!, data }));
+  const settledFrom = state.settledFrom === Number.POSITIVE_INFINITY ? null : state.settledFrom;
+  const bound = settledFrom === null ? keepFrom : Math.min(keepFrom ?? settledFrom, settledFrom);
+  let report: CompactionReport;
+  try {
+    report = compactLog(state.log, state.entries, { checkpoint, keepFrom: bound, pins }, retention(state, all), always);
+  } catch (error) {
+    if (error instanceof LogFailure) fail(state, error);
+    if (!(error instanceof LogFull)) throw error;
+    // The next attempt finds the room of the ballast.
+    state.disk.full();
+    return skipped(error.message);
+  }
+  state.settledFrom = Number.POSITIVE_INFINITY;
+  told(state, report);
+  return { ...report, skipped: null };
+}
+
+const NOTHING = { segments: 0, bytes: 0, carried: 0 };
+
+function firstLsnOf(log: Log): number {
+  return log.segments[0]?.firstLsn ?? 1;
+}
+
+function told({ metrics, context, log }: State, { segments, bytes, carried, firstLsn }: CompactionReport): void {
+  metrics.bytes.set(log.stats().fileBytes);
+  if (segments === 0) return;
+  metrics.pruned.inc(segments);
+  metrics.prunedBytes.inc(bytes);
+  metrics.carried.inc(carried);
+  event(context.log, 'wal.compacted', { segments, bytes, carried, first_lsn: firstLsn });
+}
+
+/** Segments that age and size would let go, and in which nothing is unsettled, should have gone. */
+function watchSize(state: State): void {
+  const { log, config, entries, metrics, context } = state;
+  const old = log.segments.slice(0, droppable(log.segments, retention(state, false)));
+  let sizeBytes = old.reduce((sum, segment) => sum + segment.sizeBytes, 0);
+  if (sizeBytes > config.maxBytes) {
+    const places = entries.places();
+    const isNeeded = (from: number, to: number) => places.some(({ at }) => at >= from && at < to);
+    for (const { firstLsn, nextLsn, sizeBytes: bytes } of old) if (isNeeded(firstLsn, nextLsn)) sizeBytes -= bytes;
+  }
+  const overCap = sizeBytes > config.maxBytes;
+  metrics.overCap.set(overCap ? 1 : 0);
+  if (overCap === state.overCap) return;
+  state.overCap = overCap;
+  if (overCap) event(context.log, 'wal.over_cap', { size_bytes: sizeBytes, cap_bytes: config.maxBytes });
+  context.report('log-size', { ok: !overCap, detail: overCap ? OVER_CAP_WORDING : '' });
+}
+
+function ageOf(atMs: number | null, nowMs: number): number {
+  return atMs === null ? 0 : Math.max(0, nowMs - atMs) / 1000;
 }
 
 function count(state: State, records: readonly LogRecord[]): void {
   const byType = new Map<number, number>();
   for (const { type } of records) byType.set(type, (byType.get(type) ?? 0) + 1);
   for (const [type, found] of byType) state.metrics.records.inc({ type: recordTypeName(type) }, found);
-  state.metrics.unsettled.set(state.unsettled.size);
+  state.metrics.unsettled.set(state.entries.size);
   state.metrics.bytes.set(state.log.stats().fileBytes);
 }
 
@@ -291,33 +439,6 @@ function prepareSpare(state: State): void {
   state.log.prepareSpare().catch((error: Error) => {
     state.context.log.warn({ err: error }, 'the next log segment could not be prepared; rotation will try again');
   });
-}
-
-function unsettledPage(state: State, after: number, maxBytes: number): ReadRecords & { until: number } {
-  const wanted: number[] = [];
-  let more = false;
-  for (const lsn of state.unsettled) {
-    if (lsn <= after) continue;
-    if (wanted.length === 512) {
-      more = true;
-      break;
-    }
-    wanted.push(lsn);
-  }
-  const found = state.log.fetch(wanted);
-  const records: PlacedRecord[] = [];
-  let sizeBytes = 0;
-  for (const lsn of wanted) {
-    const record = found.get(lsn);
-    if (record === undefined) continue;
-    if (sizeBytes > 0 && sizeBytes + record.data.length > maxBytes) {
-      more = true;
-      break;
-    }
-    sizeBytes += record.data.length;
-    records.push({ lsn, type: record.type, data: record.data });
-  }
-  return { ...pack(records, more ? (records.at(-1)?.lsn ?? after) : null), until: state.log.nextLsn };
 }
 
 function pack(records: readonly PlacedRecord[], next: number | null): ReadRecords {

@@ -11,6 +11,29 @@ export interface ReadRecords {
   readonly next: number | null;
 }
 
+export interface CompactRequest {
+  /** Records from which a restart rebuilds consensus, given a ledger of the height that is confirmed durable. */
+  readonly records: ArrayBuffer;
+  readonly types: readonly number[];
+  /** Nothing at or above this position may go; null: nothing above the checkpoint. */
+  readonly keepFrom: number | null;
+  /** Inbox entries that consensus works on. */
+  readonly pins: readonly number[];
+  /** Drop also what age and size would keep. */
+  readonly all: boolean;
+  /** Write the checkpoint also when nothing can go. */
+  readonly always: boolean;
+}
+
+export interface CompactReply {
+  readonly segments: number;
+  readonly bytes: number;
+  readonly carried: number;
+  readonly firstLsn: number;
+  /** Why nothing was done, or null. */
+  readonly skipped: string | null;
+}
+
 export interface LogCondition {
   readonly state: 'clean' | 'torn' | 'suspect' | 'corrupt';
   /** One sentence for the operator; empty when clean. */
@@ -49,7 +72,13 @@ export type WalWriterContract = {
       request: { readonly after: number; readonly maxBytes: number };
       reply: ReadRecords & { readonly until: number };
     };
+    /** The inbox records with these positions, wherever compaction has put them; what is not there is left out. */
+    fetch: { request: { readonly lsns: readonly number[] }; reply: ReadRecords };
     condition: { request: null; reply: LogCondition };
+    /** Whether a checkpoint would let segments go. */
+    compactable: { request: null; reply: { readonly segments: number } };
+    /** Appends the checkpoint, then drops the segments that nothing needs any more. Reply: after it is done. */
+    compact: { request: CompactRequest; reply: CompactReply };
   };
 };
 
@@ -62,6 +91,9 @@ export const walWriterPolicies: Policies<WalWriterContract> = {
     appendJournal: { max: 64, reason: 'a consensus step each; votes must never be refused for room' },
     read: { max: 2, reason: 'replay reads page after page' },
     unsettled: { max: 2, reason: 'replay reads page after page' },
+    fetch: { max: 2, reason: 'replay asks for one block after the other' },
     condition: { max: 4, reason: 'asked once a start' },
+    compactable: { max: 2, reason: 'asked every few seconds' },
+    compact: { max: 1, reason: 'one after the other: each looks at what the one before has left' },
   },
 };

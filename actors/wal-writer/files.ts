@@ -14,7 +14,7 @@ export interface Files {
   writeSync(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number;
   fdatasyncSync(fd: number): void;
   fsyncSync(fd: number): void;
-  fstatSync(fd: number): { readonly size: number };
+  fstatSync(fd: number): { readonly size: number; readonly mtimeMs: number };
   readdirSync(path: string): string[];
   existsSync(path: string): boolean;
   mkdirSync(path: string, options: { mode: number }): void;

@@ -37,6 +37,8 @@ export interface LogInspection extends Pick<LogVerdict, 'state' | 'damage' | 'la
   readonly chainId: string | null;
   readonly publicKey: string | null;
   readonly epoch: number;
+  /** First position that the log still has; what stood before it was pruned. 1 when nothing was. */
+  readonly firstLsn: number;
   readonly segments: readonly SegmentInspection[];
   /** Names of segment files from the damage on, which are there but were not read. */
   readonly unread: readonly string[];
@@ -85,6 +87,7 @@ export function inspectLog(directory: string, options: InspectOptions = {}): Log
     chainId: hexOrNull(scan.identity?.chainId),
     publicKey: hexOrNull(scan.identity?.publicKey),
     epoch: scan.epoch,
+    firstLsn: scan.floor?.firstLsn ?? 1,
     segments,
     unread: listing.segments.slice(segments.length).map(({ name }) => name),
     batches: sum((segment) => segment.batches),
@@ -121,6 +124,7 @@ export function missingLog(directory: string): LogInspection {
     chainId: null,
     publicKey: null,
     epoch: 0,
+    firstLsn: 1,
     segments: [],
     unread: [],
     batches: 0,

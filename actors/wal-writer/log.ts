@@ -1,9 +1,10 @@
 // The log of a node: appends batches durably, rotates segments, and reads back what was acknowledged.
 // Called by the wal-writer actor, in whose thread every synchronous call here blocks on the disk, and by repair.
 // It must never return from an append before the sync did, nor do anything more to the disk after a write or sync failed.
+import { Buffer } from 'node:buffer';
 import { join } from 'node:path';
 import { decodeEpoch, type LogRecord, type PlacedRecord, RecordType } from '../../protocol/wal-record.js';
-import { LogFailure, LogQuarantined, LogRefused } from './errors.js';
+import { LogDamaged, LogFailure, LogQuarantined, LogRefused } from './errors.js';
 import {
   asFailure,
   FILE_MODE,
@@ -11,19 +12,23 @@ import {
   guarded,
   ioError,
   nodeFiles,
+  readAll,
   removeQuietly,
   syncDirectory,
+  withFile,
   writeAll,
   writeSegment,
   ZERO_CHUNK_BYTES,
   ZEROS,
 } from './files.js';
+import { writeFloor } from './floor.js';
 import { LogReader, type LogSegment, mark } from './reader.js';
 import { type LogVerdict, newSegmentHeader, type RecoveredLog, recoverLog } from './recovery.js';
 import { type LogIdentity, segmentOf } from './scan.js';
 import {
   batchLength,
   createImage,
+  decodeSegmentHeader,
   encodeBatch,
   encodeSegmentHeader,
   RECORD_OVERHEAD_BYTES,
@@ -226,6 +231,32 @@ export class Log {
     return this.#spareWork;
   }
 
+  /** Oldest first; the last is the one that is written. */
+  get segments(): readonly Readonly<LogSegment>[] {
+    return this.#segments;
+  }
+
+  /**
+   * Deletes every segment before the one with this number: what it holds is needed by nobody. The floor is durable first, so
+   * that a crash at any step leaves a log that begins there. Throws LogFull (nothing was deleted) or LogFailure.
+   */
+  dropBefore(seq: number): { readonly segments: number; readonly bytes: number } {
+    this.#checkOpen();
+    const count = this.#segments.findIndex((segment) => segment.seq === seq);
+    if (count < 1) return { segments: 0, bytes: 0 };
+    const { directory } = this.#options;
+    const first = this.#segments[count]!;
+    const previousHash = this.#previousHash(first);
+    this.#makeNow(() => writeFloor(this.#files, directory, { seq, firstLsn: first.firstLsn, previousHash }));
+    const dropped = this.#segments.splice(0, count);
+    this.#reader.close();
+    this.#durably(() => {
+      for (const { path } of dropped) this.#files.unlinkSync(path);
+      syncDirectory(this.#files, directory);
+    });
+    return { segments: count, bytes: dropped.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) };
+  }
+
   stats(): LogStats {
     let fileBytes = 0;
     let usedBytes = 0;
@@ -253,6 +284,16 @@ export class Log {
     this.#reader.close();
     this.#closeTail();
     await this.#spareWork?.catch(() => undefined);
+  }
+
+  #previousHash({ path, name }: LogSegment): Uint8Array {
+    const block = Buffer.alloc(SEGMENT_HEADER_BYTES);
+    const read = guarded(() =>
+      withFile(this.#files, path, 'r', (fd) => readAll(this.#files, fd, block, block.length, 0)),
+    );
+    const found = decodeSegmentHeader(block.subarray(0, read));
+    if (!found.ok) throw new LogDamaged(`${name}: ${found.reason}; it was good when the log was opened`);
+    return found.header.previousHash;
   }
 
   get #tail(): LogSegment {
@@ -336,6 +377,9 @@ export class Log {
     const segment = segmentOf(directory, header);
     if (this.#spareReady) this.#durably(() => this.#useSpare(segment, encodeSegmentHeader(header)));
     else this.#makeNow(() => writeSegment(this.#files, segment.path, header, new Uint8Array(0)));
+    this.#durably(() => {
+      this.#tail.sealedAtMs = this.#files.fstatSync(this.#tailFd!).mtimeMs;
+    });
     this.#closeTail();
     this.#segments.push(segment);
     this.#durably(() => {

@@ -1,8 +1,37 @@
 // The wal-writer's metrics. Created once a thread by actor.ts.
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
-export function createMetrics(registry: Registry) {
+/** Figures that are asked for at each scrape. */
+export interface WalWriterFigures {
+  oldestUnsettledSeconds(): number;
+  freeBytes(): number;
+  pressure(): number;
+  ballastBytes(): number;
+}
+
+export function createMetrics(registry: Registry, figures: WalWriterFigures) {
   const registers = [registry];
+  gauge(
+    registry,
+    'quorate_wal_oldest_unsettled_seconds',
+    'Age of the oldest unsettled inbox entry; 0 without one.',
+    () => figures.oldestUnsettledSeconds(),
+  );
+  gauge(
+    registry,
+    'quorate_disk_free_bytes',
+    'Free space of the data disk; of the fuller one where there are two.',
+    () => figures.freeBytes(),
+  );
+  gauge(registry, 'quorate_disk_pressure', '0 ok, 1 warning, 2 error, 3 nothing is admitted.', () =>
+    figures.pressure(),
+  );
+  gauge(
+    registry,
+    'quorate_disk_ballast_bytes',
+    'Space that the ballast holds for an emergency; 0 when it is used up.',
+    () => figures.ballastBytes(),
+  );
   return {
     fsyncSeconds: new Histogram({
       name: 'quorate_wal_fsync_seconds',
@@ -28,8 +57,39 @@ export function createMetrics(registry: Registry) {
       help: 'Inbox entries that are neither final nor refused.',
       registers,
     }),
+    pruned: new Counter({
+      name: 'quorate_wal_pruned_segments_total',
+      help: 'Log segments deleted because nothing needs them any more.',
+      registers,
+    }),
+    prunedBytes: new Counter({
+      name: 'quorate_wal_pruned_bytes_total',
+      help: 'Their bytes.',
+      registers,
+    }),
+    carried: new Counter({
+      name: 'quorate_wal_carried_entries_total',
+      help: 'Unsettled inbox entries written again so that an old segment could be deleted.',
+      registers,
+    }),
+    overCap: new Gauge({
+      name: 'quorate_wal_over_cap',
+      help: '1 when the log is larger than wal.max_bytes allows.',
+      registers,
+    }),
     errors: new Counter({ name: 'quorate_wal_errors', help: 'Failed writes; the process ends after one.', registers }),
   };
+}
+
+function gauge(registry: Registry, name: string, help: string, value: () => number): void {
+  new Gauge({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.set(value());
+    },
+  });
 }
 
 export type WalWriterMetrics = ReturnType<typeof createMetrics>;

@@ -30,6 +30,8 @@ export interface LogSegment {
   /** Position after the last record that counts. */
   nextLsn: number;
   batches: number;
+  /** Last change of the file, unix milliseconds, once it is not the newest any more; a restored copy counts as young. */
+  sealedAtMs: number;
   /** Where some batches stand: the first, then one each 64 KiB; 16 bytes for 64 KiB of log. */
   readonly marks: { readonly lsns: number[]; readonly offsets: number[] };
 }
@@ -106,6 +108,7 @@ export class LogReader {
     return { ...header, payload };
   }
 
+  /** Lets go of the file that was read last: a deleted one would keep its space. */
   close(): void {
     if (this.#fd !== null) this.#files.closeSync(this.#fd);
     this.#fd = null;

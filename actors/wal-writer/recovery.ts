@@ -71,7 +71,7 @@ export function recoverLog(options: RecoveryOptions): RecoveredLog {
   const scan = scanLog(options);
   if (scan.damage?.state === 'corrupt') return recovered(options, scan, scan.segments);
   return guarded(() => {
-    for (const name of scan.listing.temporary) files.unlinkSync(join(directory, name));
+    for (const name of [...scan.listing.temporary, ...scan.listing.obsolete]) files.unlinkSync(join(directory, name));
     if (scan.segments.length === 0) return createLog(options, scan);
     if (scan.damage !== null) setAside(options, scan, scan.damage);
     const tail = rewriteTail(options, scan);

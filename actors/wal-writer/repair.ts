@@ -17,6 +17,7 @@ import {
   writeFileDurably,
   ZERO_CHUNK_BYTES,
 } from './files.js';
+import { FLOOR_NAME } from './floor.js';
 import { type Log, type LogOptions, openLog } from './log.js';
 import { type LogVerdict, rewriteTail, stateOfScan } from './recovery.js';
 import { type Damage, scanLog } from './scan.js';
@@ -103,11 +104,20 @@ function cut(options: RepairOptions, files: Files, damage: Damage, keptIn: strin
   const gone = listing.segments.filter(({ seq }) => seq > damage.seq || (seq === damage.seq && !readable));
   for (const { name } of gone.reverse()) files.renameSync(join(directory, name), freeName(files, keptIn, name));
   if (readable) copyFile(files, join(directory, damage.segment), freeName(files, keptIn, damage.segment));
+  if (gone.length === listing.segments.length && !readable) takeFloorAway(files, directory, listing.obsolete, keptIn);
   syncDirectory(files, keptIn);
   syncDirectory(files, directory);
   const rest = scanLog({ files, directory, identity });
   if (rest.tail === null || rest.damage === null) return;
   rewriteTail({ files, directory, identity, segmentBytes, random, epoch: 0, create: false }, rest);
+}
+
+/** Nothing of a pruned log is left: the next one begins at its beginning. The floor goes last: below it nothing counts. */
+function takeFloorAway(files: Files, directory: string, obsolete: readonly string[], keptIn: string): void {
+  for (const name of obsolete) files.renameSync(join(directory, name), freeName(files, keptIn, name));
+  syncDirectory(files, directory);
+  if (!files.existsSync(join(directory, FLOOR_NAME))) return;
+  files.renameSync(join(directory, FLOOR_NAME), freeName(files, keptIn, FLOOR_NAME));
 }
 
 /**

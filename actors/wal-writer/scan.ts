@@ -7,6 +7,7 @@ import { decodeEpoch, RecordType } from '../../protocol/wal-record.js';
 import { type Fault, findContentEnd, judgeTail } from './damage.js';
 import { LogRefused } from './errors.js';
 import { errorCode, type Files, readAll, withFile, ZERO_CHUNK_BYTES } from './files.js';
+import { FLOOR_NAME, type LogFloor, readFloor } from './floor.js';
 import { type LogSegment, mark } from './reader.js';
 import {
   applyMask,
@@ -57,10 +58,15 @@ export interface LogScan {
   readonly identity: LogIdentity | null;
   readonly damage: Damage | null;
   readonly listing: LogListing;
+  /** Where pruning has left the log to begin; null when it is whole. */
+  readonly floor: LogFloor | null;
 }
 
 export interface LogListing {
+  /** From the floor on. */
   readonly segments: readonly { readonly name: string; readonly seq: number }[];
+  /** Segments below the floor that a crash kept from being deleted: no part of the log. */
+  readonly obsolete: readonly string[];
   readonly temporary: readonly string[];
   readonly torn: readonly string[];
   /** Copies of doubtful last batches. While one is there the log stays in doubt. */
@@ -101,16 +107,19 @@ export function segmentOf(directory: string, header: SegmentHeader): LogSegment 
     end: SEGMENT_HEADER_BYTES,
     nextLsn: header.firstLsn,
     batches: 0,
+    sealedAtMs: 0,
     marks: { lsns: [], offsets: [] },
   };
 }
 
-export function listLog(files: Files, directory: string): LogListing {
+export function listLog(files: Files, directory: string, firstSeq = 0): LogListing {
   const names = files.existsSync(directory) ? files.readdirSync(directory).sort() : [];
+  const segments = names
+    .filter((name) => /^[0-9a-f]{16}\.seg$/.test(name))
+    .map((name) => ({ name, seq: Number.parseInt(name, 16) }));
   return {
-    segments: names
-      .filter((name) => /^[0-9a-f]{16}\.seg$/.test(name))
-      .map((name) => ({ name, seq: Number.parseInt(name, 16) })),
+    segments: segments.filter(({ seq }) => seq >= firstSeq),
+    obsolete: segments.filter(({ seq }) => seq < firstSeq).map(({ name }) => name),
     temporary: names.filter((name) => name.endsWith('.tmp')),
     torn: names.filter((name) => name.endsWith('.torn')),
     suspect: names.filter((name) => name.endsWith('.suspect')),
@@ -119,20 +128,28 @@ export function listLog(files: Files, directory: string): LogListing {
 
 /** Throws LogRefused when the log is another node's or another release's: then no verdict about it would mean anything. */
 export function scanLog(options: ScanOptions): LogScan {
-  const listing = listLog(options.files, options.directory);
-  const position: Position = { nextLsn: 1, lastHash: NO_HASH, epoch: 0, identity: options.identity };
+  const found = readFloor(options.files, options.directory);
+  const floor = found !== null && 'fault' in found ? null : found;
+  const listing = listLog(options.files, options.directory, floor?.seq);
+  const begin = floor ?? { firstLsn: 1, previousHash: NO_HASH };
+  const position: Position = {
+    nextLsn: begin.firstLsn,
+    lastHash: begin.previousHash,
+    epoch: 0,
+    identity: options.identity,
+  };
   const scanned: Scanned[] = [];
-  let damage: Damage | null = null;
-  for (const { name, seq } of listing.segments) {
+  let damage = damageOfFloor(found, listing);
+  for (const { name, seq } of damage === null ? listing.segments : []) {
     const previous = scanned.at(-1);
-    const due = scanned.length + 1;
+    const due = scanned.length + (floor?.seq ?? 1);
     if (seq !== due) {
       const missing = `the segment is missing; the next one there is ${name}`;
       damage = blame(previous, { segment: segmentName(due), seq: due, offset: 0, reason: missing });
       break;
     }
     const loaded = loadSegment(options.files, join(options.directory, name), previous?.loaded.image ?? null);
-    const opened = openHeader(loaded, name, seq, position);
+    const opened = openHeader(loaded, name, seq, position, previous === undefined);
     if ('fault' in opened) {
       damage = blame(previous, { segment: name, seq, offset: 0, reason: opened.fault });
       break;
@@ -152,6 +169,22 @@ export function scanLog(options: ScanOptions): LogScan {
     identity: position.identity,
     damage: damage ?? (last === undefined ? null : damageOfTail(last, nextLsn)),
     listing,
+    floor,
+  };
+}
+
+/** A floor that cannot be read does not say where the log begins; one without a segment says that the log was lost. */
+function damageOfFloor(found: ReturnType<typeof readFloor>, { segments }: LogListing): Damage | null {
+  if (found === null) return null;
+  if ('fault' in found) return { state: 'corrupt', segment: FLOOR_NAME, seq: 0, offset: 0, reason: found.fault };
+  if (segments.length > 0) return null;
+  const { seq } = found;
+  return {
+    state: 'corrupt',
+    segment: segmentName(seq),
+    seq,
+    offset: 0,
+    reason: 'the log begins here, and it is missing',
   };
 }
 
@@ -161,6 +194,7 @@ interface Loaded {
   readonly size: number;
   /** The file goes on but the disk does not give it. */
   readonly unreadable: boolean;
+  readonly mtimeMs: number;
 }
 
 interface Scanned {
@@ -188,7 +222,7 @@ function blame(previous: Scanned | undefined, otherwise: Omit<Damage, 'state'>):
 /** EIO is damage; every other error (permissions, too many files) says nothing about the log and is thrown. */
 function loadSegment(files: Files, path: string, reuse: Image | null): Loaded {
   return withFile(files, path, 'r', (fd) => {
-    const size = files.fstatSync(fd).size;
+    const { size, mtimeMs } = files.fstatSync(fd);
     const image = reuse !== null && reuse.bytes.length === createdLength(size) ? reuse : createImage(size);
     let done = 0;
     try {
@@ -201,10 +235,10 @@ function loadSegment(files: Files, path: string, reuse: Image | null): Loaded {
     } catch (error) {
       if (errorCode(error) !== 'EIO') throw error;
       image.bytes.fill(0, done);
-      return { image, size: done, unreadable: true };
+      return { image, size: done, unreadable: true, mtimeMs };
     }
     image.bytes.fill(0, done);
-    return { image, size: done, unreadable: false };
+    return { image, size: done, unreadable: false, mtimeMs };
   });
 }
 
@@ -213,6 +247,7 @@ function openHeader(
   name: string,
   seq: number,
   position: Position,
+  isFirst: boolean,
 ): { readonly header: SegmentHeader } | { readonly fault: string } {
   if (loaded.unreadable && loaded.size < SEGMENT_HEADER_BYTES) return { fault: 'the disk cannot read it (EIO)' };
   const found = decodeSegmentHeader(loaded.image.bytes.subarray(0, Math.min(loaded.size, SEGMENT_HEADER_BYTES)));
@@ -225,7 +260,7 @@ function openHeader(
   if (header.seq !== seq) return { fault: `its header says that it is ${segmentName(header.seq)}` };
   const foreign = position.identity === null ? null : foreignIn(header, position.identity);
   if (foreign !== null) {
-    if (seq > 1) return { fault: `it belongs to another ${foreign} than the segments before it` };
+    if (!isFirst) return { fault: `it belongs to another ${foreign} than the segments before it` };
     throw new LogRefused('foreign', foreignText(name, foreign, header, position.identity!));
   }
   position.identity ??= { chainId: header.chainId, publicKey: header.publicKey };
@@ -273,7 +308,7 @@ function scanSegment(
   position: Position,
   onRecord: ScanOptions['onRecord'],
 ): Scanned {
-  const segment = segmentOf(directory, header);
+  const segment = { ...segmentOf(directory, header), sealedAtMs: loaded.mtimeMs };
   const contentEnd = findContentEnd(loaded.image, loaded.size);
   let fault: Fault | null = null;
   while (segment.end < contentEnd) {

@@ -59,6 +59,8 @@ export class SimulatedDisk implements Files {
   cutBefore = Number.POSITIVE_INFINITY;
   /** Returns an error code to make an operation fail. A failed sync marks the pages clean all the same. */
   refuse: (operation: Operation, path: string) => string | null = () => null;
+  /** What every file says of its last change. */
+  nowMs = 0;
   readonly modes = new Map<string, number>();
   readonly #directories = new Map<string, Directory>();
   readonly #open = new Map<number, OpenFile>();
@@ -132,8 +134,8 @@ export class SimulatedDisk implements Files {
     this.#sync(fd, 'fsync');
   }
 
-  fstatSync(fd: number): { size: number } {
-    return { size: this.#file(fd).inode.data.length };
+  fstatSync(fd: number): { size: number; mtimeMs: number } {
+    return { size: this.#file(fd).inode.data.length, mtimeMs: this.nowMs };
   }
 
   readdirSync(path: string): string[] {

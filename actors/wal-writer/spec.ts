@@ -1,6 +1,7 @@
 // How the wal-writer is supervised. Read by actors/tree.ts only.
 import type { NodeConfig } from '../../config/node.js';
 import type { ActorSpec } from '../../runtime/kernel/contract.js';
+import type { DiskLimits } from './pressure.js';
 
 export interface WalWriterConfig {
   readonly directory: string;
@@ -8,6 +9,12 @@ export interface WalWriterConfig {
   readonly publicKey: string;
   readonly seed: Uint8Array;
   readonly segmentBytes: number;
+  /** So much of the newest log is kept, needed or not. */
+  readonly retentionBytes: number;
+  readonly retentionMs: number;
+  /** The log is too large when more than this could go by age and size and does not. */
+  readonly maxBytes: number;
+  readonly disk: DiskLimits;
   /** Of the node: while it is being initialised, an empty log may be made in it (DECISIONS 15). */
   readonly dataDirectory: string;
 }
@@ -31,6 +38,15 @@ export function walWriterSpec(config: NodeConfig): ActorSpec<NodeConfig> {
       publicKey: node.identity.publicKey,
       seed: node.identity.seed,
       segmentBytes: node.settings.wal.segment_bytes,
+      retentionBytes: node.settings.wal.retention_bytes,
+      retentionMs: node.settings.wal.retention_ms,
+      maxBytes: node.settings.wal.max_bytes,
+      disk: {
+        warnBytes: node.settings.disk.warn_free_bytes,
+        errorBytes: node.settings.disk.error_free_bytes,
+        stopBytes: node.settings.disk.stop_free_bytes,
+        ballastBytes: node.settings.disk.ballast_bytes,
+      },
       dataDirectory: node.places.data,
     }),
   };

@@ -10,6 +10,7 @@ import type { Exit, ExitReason } from './incarnation.js';
 import type { Misdeed } from './misdeeds.js';
 import type { Action, RestartSettings } from './restart.js';
 import type { MetricSnapshot } from './retired.js';
+import type { NativeSection } from './vitals.js';
 import type { ActorLogOptions, LogChange } from './wire.js';
 
 export type ActorState = 'stopped' | 'starting' | 'up' | 'stopping' | 'waiting' | 'backoff' | 'circuit_open';
@@ -49,6 +50,8 @@ export interface ActorStatus {
   /** Until the next start; null when none is due. */
   readonly startsInMs: number | null;
   readonly mailboxDepth: number;
+  /** The slow native work that its thread declares to be in, such as a sync, or null. */
+  readonly native: NativeSection | null;
   readonly lastExit: Exit | null;
 }
 

@@ -26,6 +26,7 @@ export function statusOf<Config>(
     upForMs: seat.state === 'up' ? nowMs - seat.upSinceMs : null,
     startsInMs: waits ? Math.max(0, seat.dueAtMs - nowMs) : null,
     mailboxDepth,
+    native: seat.current?.vitals.native() ?? null,
     lastExit: seat.lastExit,
   };
 }

@@ -2,6 +2,7 @@
 // disks; readiness names every check that fails.
 import type { ReportValue } from '../kernel/contract.js';
 import type { ActorStatus } from '../kernel/supervisor-types.js';
+import { stallOf } from './stalls.js';
 
 export interface Check {
   readonly name: string;
@@ -26,9 +27,11 @@ export async function readiness(sources: HealthSources): Promise<readonly Check[
   const checks: Check[] = [
     { name: 'draining', ok: !sources.draining(), detail: sources.draining() ? 'the node is shutting down' : '' },
   ];
-  for (const { id, state, breaker } of sources.status()) {
+  for (const { id, state, breaker, native } of sources.status()) {
     checks.push({ name: `actor:${id}`, ok: state === 'up', detail: state === 'up' ? '' : `the actor is ${state}` });
     if (breaker !== 'closed') checks.push({ name: `breaker:${id}`, ok: false, detail: `the breaker is ${breaker}` });
+    const stall = stallOf(native);
+    if (stall !== null) checks.push({ name: `${id}:${stall.check}`, ok: false, detail: stall.wording });
   }
   for (const [actor, facts] of sources.reports()) {
     for (const [name, { ok, detail }] of facts) checks.push({ name: `${actor}:${name}`, ok, detail: detail ?? '' });

@@ -27,6 +27,8 @@ export interface OpsParts {
   };
   readonly audit: Pick<AuditTrail, 'around'>;
   reload(by: string): Promise<ReloadAnswer>;
+  /** Has the log compacted, and says what that freed. */
+  compact(all: boolean): Promise<object>;
 }
 
 type OperatorAction =
@@ -97,6 +99,13 @@ export function createOpsServer(parts: OpsParts): FastifyInstance {
     admin.post('/v1/admin/reload', async (request, reply) => {
       const answer = await parts.reload(operatorOf(request));
       return reply.code(answer.result === 'error' ? 422 : 200).send(answer);
+    });
+    admin.post<{ Querystring: { all?: string } }>('/v1/admin/wal/compact', (request, reply) => {
+      const { all = 'false' } = request.query;
+      if (all !== 'true' && all !== 'false') {
+        return sendProblem(reply, request, 'malformed-request', `all: found ${all}; allowed: true, false`);
+      }
+      return parts.compact(all === 'true');
     });
     done();
   });

@@ -40,6 +40,8 @@ export interface ClientFigures {
   replayed: number;
   /** 503: not now. */
   deferred: number;
+  /** Answered 507: nothing was recorded, for want of room. */
+  refusedFull: number;
   lost: number;
 }
 
@@ -69,6 +71,7 @@ export class DrillClient {
     resolved: 0,
     replayed: 0,
     deferred: 0,
+    refusedFull: 0,
     lost: 0,
   };
   /** Answers that no crash explains. */
@@ -176,6 +179,9 @@ export class DrillClient {
         if (!this.promises.has(work.id)) this.figures.durable += 1;
         this.#promised(work);
         work.unknown = true;
+        return false;
+      case 507:
+        this.figures.refusedFull += 1;
         return false;
       case 503:
         this.figures.deferred += 1;

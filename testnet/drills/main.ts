@@ -7,9 +7,11 @@ import type { Misdeed } from '../../runtime/kernel/misdeeds.js';
 import { actorKillsDrill } from './actor-kills.js';
 import { chaosDrill } from './chaos.js';
 import { type Fault, fsyncFaultsDrill, type Syscall } from './fsync-faults.js';
+import { fullDiskDrill } from './full-disk.js';
 import { measureRecovery } from './recovery.js';
 import { recoveryText } from './recovery-report.js';
 import { sigkillDrill } from './sigkill.js';
+import { slowDiskDrill } from './slow-disk.js';
 
 const USAGE = `usage: npm run drill -- NAME [options]
 
@@ -19,14 +21,17 @@ const USAGE = `usage: npm run drill -- NAME [options]
                  --kills 30  --eio 1,2,3,5,8,13,21  --syscall fdatasync|fsync  --fresh (each on a first start)
   actor-kills    each actor killed in turn under load, then one of them again and again, then anyone without a pause
                  --rounds 20  --extra store=200 --extra dedup=200  --storm 100
-
+  full-disk      a small disk is filled below the stop mark, then to the last byte, also during a start; needs root
+                 --times 5
+  slow-disk      every sync takes seconds for a while, under strace
+                 --delay-ms 3000  --slow-ms 20000
   recovery       each working actor goes wrong from within in each way; the report is the page docs/RECOVERY.md
                  --rounds 20  --heartbeat-ms 1000  --actor NAME  --misdeed NAME  --write FILE
   chaos          a steady load while anyone is killed or hangs every two seconds; memory, descriptors and threads stay flat
                  --minutes 5  --per-second 1000
 
   all            --connections 64
-  the first two  --seed N
+  most           --seed N
 `;
 
 const log = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -34,6 +39,8 @@ const log = (line: string): void => void process.stdout.write(`${line}\n`);
 const OPTIONS = {
   times: { type: 'string', default: '50' },
   'life-ms': { type: 'string', default: '2000' },
+  'delay-ms': { type: 'string', default: '3000' },
+  'slow-ms': { type: 'string', default: '20000' },
   kills: { type: 'string', default: '30' },
   eio: { type: 'string', default: '1,2,3,5,8,13,21' },
   syscall: { type: 'string', default: 'fdatasync' },
@@ -80,6 +87,12 @@ async function main(): Promise<number> {
       const eios = values.eio === '' ? [] : values.eio.split(',').map(Number);
       const failing = eios.map((k): Fault => ({ ...shape, kind: 'eio', k }));
       return verdict(await fsyncFaultsDrill({ ...common, faults: [...failing, ...kills] }));
+    }
+    case 'full-disk':
+      return verdict(await fullDiskDrill({ ...common, times: Math.min(5, Number(values.times)) }));
+    case 'slow-disk': {
+      const { 'delay-ms': delayMs, 'slow-ms': slowMs } = values;
+      return verdict(await slowDiskDrill({ ...common, delayMs: Number(delayMs), slowMs: Number(slowMs) }));
     }
     case 'actor-kills': {
       const { rounds, extra, storm } = values;

@@ -30,6 +30,8 @@ export interface SigkillReport {
 const IN_START_EVERY = 5;
 const START_MS = 700;
 const ANSWERS_ASKED = 500;
+/** So that the log is compacted in nearly every life, and kills meet that too. */
+const ENV = { QUORATE_WAL_RETENTION_BYTES: '0' };
 
 export function sigkillDrill(options: SigkillOptions): Promise<SigkillReport> {
   return inDirectory('sigkill', options.log, (dataDir) => run(dataDir, options));
@@ -44,7 +46,7 @@ async function run(dataDir: string, { times, connections, seed, lifeMs, log }: S
   let inStart = 0;
   let slowestStartMs = 0;
   for (let kill = 1; kill <= times; kill++) {
-    const node = drillNode(dataDir);
+    const node = drillNode(dataDir, [], ENV);
     if (random.between(1, IN_START_EVERY) === 1) {
       await delay(random.between(1, START_MS));
       inStart += 1;
@@ -58,7 +60,7 @@ async function run(dataDir: string, { times, connections, seed, lifeMs, log }: S
     if (signal !== 'SIGKILL') faults.push(`before kill ${kill} the node ended by itself:\n${lastWords(node)}`);
     if (kill % 10 === 0) log(`${kill} kills, ${client.figures.acknowledged} submissions acknowledged`);
   }
-  const last = drillNode(dataDir);
+  const last = drillNode(dataDir, [], ENV);
   slowestStartMs = Math.max(slowestStartMs, await up(last, client));
   await client.finish();
   const answers = await checkAnswers(last.endpoints.api, client.promises, ANSWERS_ASKED);

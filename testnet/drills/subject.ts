@@ -8,13 +8,15 @@ import type { DrillClient } from './client.js';
 
 const ENV = { QUORATE_WAL_SEGMENT_BYTES: String(2 ** 20) };
 
-export function drillNode(dataDir: string, wrapper: readonly string[] = []): LocalNode {
-  return new LocalNode({ dataDir, wrapper, env: ENV });
+type Env = Readonly<Record<string, string>>;
+
+export function drillNode(dataDir: string, wrapper: readonly string[] = [], env: Env = {}): LocalNode {
+  return new LocalNode({ dataDir, wrapper, env: { ...ENV, ...env } });
 }
 
 /** Makes key, genesis and client in an empty directory, by a node that is killed as soon as it is ready. */
-export async function firstStart(dataDir: string): Promise<ClientKey> {
-  const node = drillNode(dataDir);
+export async function firstStart(dataDir: string, env: Env = {}): Promise<ClientKey> {
+  const node = drillNode(dataDir, [], env);
   await node.ready();
   await node.kill();
   return JSON.parse(readFileSync(join(dataDir, 'keys', 'dev-client.json'), 'utf8')) as ClientKey;
