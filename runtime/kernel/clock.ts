@@ -55,7 +55,8 @@ export class ManualClock implements Clock {
     this.#due.push(due);
     return {
       cancel: () => {
-        this.#due = this.#due.filter((other) => other !== due);
+        const index = this.#due.indexOf(due);
+        if (index >= 0) this.#due.splice(index, 1);
       },
     };
   }
@@ -76,6 +77,16 @@ export class ManualClock implements Clock {
       current.run();
     }
     this.#nowMs = untilMs;
+  }
+
+  /** Moves time to the next timer and runs that one alone, also when others are due with it. False without any. */
+  step(): boolean {
+    const next = this.#next();
+    if (next === undefined) return false;
+    this.#due.splice(this.#due.indexOf(next), 1);
+    this.#nowMs = Math.max(this.#nowMs, next.atMs);
+    next.run();
+    return true;
   }
 
   #next(): Due | undefined {

@@ -14,7 +14,7 @@ import type {
   TransferListItem,
 } from './contract.js';
 import { ReleasingMap } from './releasing-map.js';
-import { ASK, CREDIT, type DataPort, FAIL, type LinkEnd, REPLY, SENT, TELL, type ToCaller } from './wire.js';
+import { ASK, CREDIT, type DataPort, FAIL, FENCED, type LinkEnd, REPLY, SENT, TELL, type ToCaller } from './wire.js';
 import { ActorError, describe, fromWire } from './wire-error.js';
 
 export const ASK_DEADLINE_MS = 5_000;
@@ -162,9 +162,11 @@ export class PortLink<C extends ContractShape> implements Link<C> {
 
   /**
    * A port that was closed still delivers what was queued. That is harmless here: credits go to the lanes of their own
-   * channel, and call numbers are never used twice, so an answer of a fenced incarnation finds no call.
+   * channel, and call numbers are never used twice, so an answer of a fenced incarnation finds no call. Before the
+   * notice that closes it, the shared fence says so: the calls then settle by that notice.
    */
   #receive(channel: Channel, message: ToCaller): void {
+    if (Atomics.load(channel.depth, FENCED) !== 0) return;
     if (message[0] === CREDIT) {
       const lane = channel.tellLanes[message[1]];
       if (lane !== undefined) lane.out -= message[2];

@@ -38,6 +38,8 @@ export interface MailboxOptions {
    * a post-mortem knows what came last. A tell is 1 + its index, an ask −1 − its index.
    */
   readonly dispatched: (what: number) => void;
+  /** When the turn ends; default setImmediate, which runs after all input that is already there was read. */
+  readonly endOfTurn?: (run: () => void) => void;
 }
 
 export class Mailbox {
@@ -47,12 +49,14 @@ export class Mailbox {
   /** Of the tells, by wire index. */
   readonly #bounds: readonly number[];
   readonly #served = new Map<string, Served>();
+  readonly #endOfTurn: (run: () => void) => void;
   #creditsDue = false;
   #closed = false;
 
   constructor(options: MailboxOptions) {
     this.#options = options;
     this.#bounds = options.names.tell.map(([, max]) => max);
+    this.#endOfTurn = options.endOfTurn ?? ((run) => void setImmediate(run));
     this.#tells = options.names.tell.map(([name]) => handlerOf(options.handlers.tell, 'tell', name));
     this.#asks = options.names.ask.map(([name]) => handlerOf(options.handlers.ask, 'ask', name));
   }
@@ -111,7 +115,7 @@ export class Mailbox {
     served.owed[index] = (served.owed[index] ?? 0) + 1;
     if (!this.#creditsDue && served.owed[index]! * CREDIT_SHARE >= this.#bounds[index]!) {
       this.#creditsDue = true;
-      setImmediate(() => this.#payCredits());
+      this.#endOfTurn(() => this.#payCredits());
     }
   }
 

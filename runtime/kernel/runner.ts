@@ -68,6 +68,8 @@ export interface RunnerOptions {
   readonly threadLog: ThreadLog;
   readonly registry: Registry;
   readonly notify: (notice: NoticeToSupervisor) => void;
+  /** As the mailbox takes it; a simulated thread gives its own. */
+  readonly endOfTurn?: (run: () => void) => void;
 }
 
 export class Runner implements ControlSurface {
@@ -94,6 +96,7 @@ export class Runner implements ControlSurface {
       state: () => this.#state,
       transfers: this.#transfers,
       dispatched: (what) => this.vitals.dispatched(what),
+      ...(options.endOfTurn === undefined ? {} : { endOfTurn: options.endOfTurn }),
     });
     for (const { peer, outcomeUnknownOnDeath } of boot.links) {
       this.#links.set(peer, new PortLink(peer, clock, outcomeUnknownOnDeath));

@@ -293,12 +293,12 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
     this.#evaluate();
   }
 
-  /** Each full span of uptime is one success; a half-open breaker needs several. */
+  /** Each full span of uptime is one success; a breaker needs several, also one that was open when it was started by hand. */
   #watchSuccess(seat: Seat<Config>): void {
     const settings = this.#settings(seat);
     seat.successTimer = this.#clock.setTimer(settings.successAfterMs, () => {
       this.#setHistory(seat, afterUptime(settings, seat.history, this.#clock.monotonic()), 'stayed up');
-      if (seat.history.breaker.phase === 'half-open') this.#watchSuccess(seat);
+      if (seat.history.breaker.phase !== 'closed') this.#watchSuccess(seat);
     });
   }
 

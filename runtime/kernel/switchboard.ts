@@ -54,6 +54,7 @@ export class Switchboard {
   fenced(id: string, incarnation: Subscriber): void {
     if (this.#running.get(id) !== incarnation) return;
     this.#running.delete(id);
+    for (const cells of this.#depths.get(id)?.values() ?? []) Atomics.store(cells, FENCED, 1);
     this.#depths.delete(id);
     for (const callers of this.#depths.values()) {
       const cells = callers.get(id);

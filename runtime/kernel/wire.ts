@@ -32,7 +32,8 @@ export interface DataPort {
 
 /**
  * Int32 cells in shared memory per channel, each with one writer: messages sent (caller), messages dealt with (receiver),
- * and 1 once the caller's incarnation is fenced (supervisor). The last is what a receiver sees in the middle of a turn.
+ * and 1 once the incarnation at either end is fenced (supervisor). The last is what the other end sees in the middle of a
+ * turn, and before it reads the notice of the end, which comes through a port of its own.
  */
 export const SENT = 0;
 export const DEALT = 1;

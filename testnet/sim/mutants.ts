@@ -1,0 +1,118 @@
+// Puts each mutant into a copy of the compiled tree and has simulation and tests look for it. Called by the command. It
+// must never touch the working tree, and a mutant that nobody finds is a failure.
+import { spawn } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Edit, MUTANTS, type Mutant } from './supervisor-mutants.js';
+
+const DIST = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const ROOT = dirname(DIST);
+/** What kernel and simulation need of the compiled tree. */
+const PARTS = ['runtime/kernel', 'testnet/sim', 'testnet/drills'];
+/** The first failing seed ends it; most mutants fail within a hundred. */
+const SEEDS = 1_500;
+/** Those without threads of their own: they are quick, and the rest is about threads. */
+const TESTS = [
+  ...['restart', 'breaker', 'order', 'budgets', 'order-properties', 'link', 'retired', 'vitals', 'watchdog', 'clock'],
+  ...['supervisor-decisions', 'supervisor-loading', 'supervisor-operator', 'adopted-tree', 'host-simulated'],
+].map((name) => `dist/runtime/kernel/${name}.test.js`);
+/** A mutant that makes the simulation go round for ever is found by that. */
+const LIMIT_MS = 240_000;
+
+export async function mutants(log: (line: string) => void, only = ''): Promise<boolean> {
+  const chosen = MUTANTS.filter(({ name, file }) => name.includes(only) || file.includes(only));
+  const unfit = chosen.flatMap((mutant) => unfitEdits(mutant).map((why) => `${mutant.name}: ${why}`));
+  for (const line of unfit) log(`UNFIT ${line}`);
+  if (unfit.length > 0) return false;
+  const queue = [...chosen];
+  let survivors = 0;
+  const work = async (): Promise<void> => {
+    const copy = copyOfTree();
+    try {
+      for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
+        const by = await find(copy, mutant);
+        if (by === null) survivors += 1;
+        log(by === null ? `SURVIVED ${mutant.file}: ${mutant.name}` : `killed ${mutant.name}\n       by ${by}`);
+      }
+    } finally {
+      rmSync(copy, { recursive: true, force: true });
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, work));
+  log(`${chosen.length - survivors} of ${chosen.length} killed`);
+  return survivors === 0;
+}
+
+function editsOf(mutant: Mutant): readonly Edit[] {
+  return [mutant, ...(mutant.also ?? [])];
+}
+
+/** What keeps a mutant from being made, as sentences: the kernel has changed under it. */
+export function unfitEdits(mutant: Mutant): string[] {
+  return editsOf(mutant).flatMap(({ file, from }) => {
+    const count = readFileSync(join(DIST, file), 'utf8').split(from).length - 1;
+    return count === 1 ? [] : [`its text occurs ${count} times in ${file}, must be once: ${from}`];
+  });
+}
+
+function copyOfTree(): string {
+  const copy = mkdtempSync(join(tmpdir(), 'quorate-mutants-'));
+  for (const part of PARTS) cpSync(join(DIST, part), join(copy, 'dist', part), { recursive: true });
+  for (const file of ['package.json', 'ava.config.js']) cpSync(join(ROOT, file), join(copy, file));
+  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
+  return copy;
+}
+
+/** Who finds the mutant; null when nobody does. */
+async function find(copy: string, mutant: Mutant): Promise<string | null> {
+  const sound = new Map<string, string>();
+  for (const { file, from, to } of editsOf(mutant)) {
+    const path = join(copy, 'dist', file);
+    const text = readFileSync(path, 'utf8');
+    if (!sound.has(path)) sound.set(path, text);
+    writeFileSync(
+      path,
+      text.replace(from, () => to),
+    );
+  }
+  try {
+    const simulation = join(copy, 'dist/testnet/sim/main.js');
+    const simulated = await run(copy, [
+      simulation,
+      'supervisor',
+      '--seeds',
+      String(SEEDS),
+      '--threads',
+      '1',
+      '--fail-fast',
+    ]);
+    if (simulated.failed) return `simulation, ${firstLine(simulated.output, /^seed \d+: .*$/m)}`;
+    const ava = join(ROOT, 'node_modules/ava/entrypoints/cli.mjs');
+    const tested = await run(copy, [ava, '--fail-fast', ...TESTS]);
+    return tested.failed ? `test ${firstLine(tested.output, /(?<=✘ (?:\[fail\]: )?).*$/m)}` : null;
+  } finally {
+    for (const [path, text] of sound) writeFileSync(path, text);
+  }
+}
+
+function firstLine(output: string, pattern: RegExp): string {
+  return (pattern.exec(output)?.[0] ?? output.trim().split('\n').at(-1) ?? '').slice(0, 200);
+}
+
+function run(copy: string, args: readonly string[]): Promise<{ failed: boolean; output: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, args, { cwd: copy, timeout: LIMIT_MS, killSignal: 'SIGKILL' });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (chunk: string) => {
+        output += chunk;
+      });
+    }
+    child.on('close', (exitCode, signal) => {
+      const ending = signal === null ? '' : `\nit did not end within ${LIMIT_MS / 1_000} s`;
+      resolve({ failed: exitCode !== 0, output: output + ending });
+    });
+  });
+}
