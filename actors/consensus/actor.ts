@@ -57,7 +57,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     const { config, links, clock, log } = actor;
     const genesis = parseGenesis(JSON.parse(config.genesis) as JsonObject);
     const condition = await links['wal-writer'].ask('condition', null);
-    const reader = LedgerReader.open(config.ledger);
+    const reader = actor.vitals.gated(() => LedgerReader.open(config.ledger));
     const committed = readCommitted(genesis, reader);
     const blocks = new Blocks(committed);
     const mempool = new Mempool();

@@ -20,7 +20,7 @@ export default defineActor<DedupContract, State, Record<never, never>, DedupConf
   policies: dedupPolicies,
 
   init(context) {
-    const ledger = LedgerReader.open(context.config.ledger);
+    const ledger = context.vitals.gated(() => LedgerReader.open(context.config.ledger));
     let metrics: DedupMetrics;
     const marks = new Marks(context.config.max, (key) => {
       metrics.ledgerReads.inc();

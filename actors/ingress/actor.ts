@@ -73,7 +73,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     const poolStarted = pool.start();
     const [{ createServer }, ed25519] = await Promise.all([serverModule, loadEd25519(backend ?? undefined)]);
     const genesis = parseGenesis(JSON.parse(config.genesis) as JsonObject);
-    const ledger = LedgerReader.open(config.ledger);
+    const ledger = context.vitals.gated(() => LedgerReader.open(config.ledger));
     const stored = ledger.registry;
     const keyring = new Keyring({
       genesis: genesis.registry,

@@ -24,7 +24,10 @@ export class LedgerReader {
     this.#tables = tables;
   }
 
-  /** Throws when the database is not there: the store makes it, and starts first. */
+  /**
+   * Throws when the database is not there: the store makes it, and starts first. Inside the kill gate only: a thread that
+   * is terminated while it opens takes the whole process down (lmdb then throws into a thread that takes no exception).
+   */
   static open(path: string): LedgerReader {
     return new LedgerReader(openTables(path, true));
   }

@@ -30,6 +30,7 @@ const ELSEWHERE: readonly AuditEventName[] = [
   'state_rollback', // damage.test.ts
   'restart_budget_spent', // runtime/ops/audit-story.test.ts
   'consensus_halted', // runtime/ops/audit-story.test.ts
+  'wal_compact', // compaction.test.ts
   'evidence_found', // runtime/ops/audit-story.test.ts
 ];
 
