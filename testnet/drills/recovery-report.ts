@@ -27,7 +27,7 @@ median / 99th percentile (with ${rounds} rounds: the slowest). Log times have a 
 - **detected**: from the misdeed until the thread is known to be gone. For a hang this holds the silence, the capture of
   the stack and the end of the thread; native code cannot be interrupted, so its own duration is in it.
 - **restarted**: from there until the actor is up. Actors that stand on it come up after it and count in the next column.
-- **first receipt**: from the misdeed until a submission that was sent after it has its receipt.
+- **first receipt**: from the misdeed until a submission that was sent after the thread's end has its receipt.
 - **refused / cut**: submissions of one round that were answered 503 with a problem document, or whose connection was cut
   (ingress only: it holds the listener); median and most. Each was sent again with the same bytes and acknowledged.
 

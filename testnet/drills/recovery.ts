@@ -28,7 +28,7 @@ export interface Round {
   readonly detectedMs: number;
   /** From there until the actor is up again, its backoff included. */
   readonly restartedMs: number;
-  /** From the misdeed to the first receipt for a submission that was sent after it. */
+  /** From the misdeed to the first receipt for a submission that was sent after the thread's end. */
   readonly firstSuccessMs: number;
   /** Submissions that were answered 503 until then. */
   readonly refused: number;
@@ -117,8 +117,9 @@ class Measurement {
     const wallMs = Date.now();
     const startMs = performance.now();
     await admin(this.#node, 'POST', `/v1/admin/actors/${actor}/drill/${misdeed}`);
-    this.#sinceMs = performance.now();
     const exited = await this.#line(seen, 'actor exited', actor, before);
+    // What was sent before may have had its answer before the misdeed began.
+    this.#sinceMs = performance.now();
     const up = await this.#line(seen, 'actor up', actor, before + 1);
     const successAtMs = await within(success, BACK_LIMIT_MS);
     this.#sinceMs = Number.POSITIVE_INFINITY;
