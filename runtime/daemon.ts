@@ -22,7 +22,6 @@ import { type ActorId, parseListen } from '../config/schema.js';
 import { event } from '../observability/events.js';
 import { type LogSettings, type OpenLog, openLog, wantsPretty } from '../observability/logs.js';
 import { createMainRegistry } from '../observability/registry.js';
-import { sha256Hex } from '../protocol/crypto/hash.js';
 import { banner } from './banner.js';
 import { checkConfiguration } from './check-config.js';
 import { endProcess } from './exit.js';
@@ -185,7 +184,12 @@ class Running {
       onFatal: (code, reason) => void this.#fatal(code, reason),
       onCrash: crashFiles({
         directory: node.places.crash,
-        extra: () => ({ version, node: process.version, pid: process.pid, config_hash: configHash(this.#inForce) }),
+        extra: () => ({
+          version,
+          node: process.version,
+          pid: process.pid,
+          config_hash: configurationHash(this.#inForce.node.settings),
+        }),
         secrets: () => secretsOf(this.#inForce.node),
         onWritten: (file, { actor, reason }) => event(log, 'actor.crash_bundle', { actor, reason, file }),
         onError: (err) => event(log, 'actor.crash_bundle_failed', { err }),
@@ -413,11 +417,6 @@ class Running {
     this.#manager.failing(reason);
     await endProcess(this.#inForce.node.places.run, code, reason, this.#log, this.#supervisor);
   }
-}
-
-/** Tells whether two crashes met the same configuration, without telling any of it. */
-function configHash({ node, fingerprint }: InForce): string {
-  return sha256Hex(JSON.stringify([node.settings, fingerprint]));
 }
 
 /** Every spelling in which a secret of this node could come into a text. */

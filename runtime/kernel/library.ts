@@ -6,11 +6,9 @@ import { threadHost } from './host-thread.js';
 import { supervise as superviseTree } from './supervisor.js';
 import type { Supervisor, SupervisorOptions } from './supervisor-types.js';
 
-type Required = 'tree';
-
 /** SupervisorOptions with only the tree required. */
-export type SuperviseOptions<Config> = Pick<SupervisorOptions<Config>, Required> &
-  Partial<Omit<SupervisorOptions<Config>, Required>>;
+export type SuperviseOptions<Config> = Pick<SupervisorOptions<Config>, 'tree'> &
+  Partial<Omit<SupervisorOptions<Config>, 'tree'>>;
 
 const HALT_LIMIT_MS = 5_000;
 

@@ -95,7 +95,13 @@ export class Standbys {
     const gate = createVitals();
     const { factory } = next.log;
     const modules = factory === undefined ? [next.module] : [factory.module, next.module];
-    const worker = newThread(next, { standby: { modules, gate } }, [], this.#env);
+    let worker: Worker;
+    try {
+      worker = newThread(next, { standby: { modules, gate } }, [], this.#env);
+    } catch {
+      // The system gives no thread: this runs in a timer, and a standby is not worth the process.
+      return;
+    }
     // It must not keep a process alive that has nothing else to do.
     worker.unref();
     // Whatever is wrong with it is found again, and told, when a thread is made the ordinary way.
