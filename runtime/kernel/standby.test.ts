@@ -10,7 +10,7 @@ import { type EchoContract, type FixtureConfig, fixtureSpec } from './fixtures/c
 import { threadHost } from './host-thread.js';
 import { supervise } from './supervisor.js';
 
-function rig(t: ExecutionContext, module: string, more: Partial<ActorSpec<FixtureConfig>> = {}) {
+function rig(t: ExecutionContext, module: string, more: Partial<ActorSpec<FixtureConfig>> = {}, loadMs = 300) {
   const directory = mkdtempSync(join(tmpdir(), 'quorate-standby-'));
   const diary = join(directory, 'diary');
   writeFileSync(diary, '');
@@ -24,7 +24,7 @@ function rig(t: ExecutionContext, module: string, more: Partial<ActorSpec<Fixtur
     config: { value: 'x', diary },
     clock: systemClock,
     random: () => 0.5,
-    host: threadHost({ clock: systemClock, env: { DIARY: diary } }),
+    host: threadHost({ clock: systemClock, env: { DIARY: diary, LOAD_MS: String(loadMs) } }),
     log: pino({ level: 'silent' }),
     actorLogOptions: { level: 'silent' },
     onFatal: () => undefined,
@@ -60,7 +60,7 @@ test('RT-2: the next incarnation is a thread that loaded before it was needed, a
 });
 
 test('RT-2: while the standby still loads, a thread is made the ordinary way', async (t) => {
-  const { supervisor, lines, up } = rig(t, 'slow-load');
+  const { supervisor, lines, up } = rig(t, 'slow-load', {}, 2_000);
   await supervisor.start();
   while (lines('loading') < 2) await turn();
   await supervisor.kill('one');
@@ -69,7 +69,7 @@ test('RT-2: while the standby still loads, a thread is made the ordinary way', a
 });
 
 test('RT-6: an end waits until a standby has loaded, and takes it along', async (t) => {
-  const { supervisor, lines } = rig(t, 'slow-load');
+  const { supervisor, lines } = rig(t, 'slow-load', {}, 1_500);
   await supervisor.start();
   while (lines('loading') < 2) await turn();
   t.is(lines('loaded'), 1);
