@@ -114,7 +114,14 @@ export const FIELDS = {
   listen: endpoint('127.0.0.1:8080', 'client API; port 0 takes a free one'),
   ops_listen: endpoint('127.0.0.1:9090', 'metrics, health, admin; keep it on loopback or a private network'),
   peer_listen: endpoint(null, 'peers; opened only when there are peers'),
-  peers_file: path(null, 'addresses and pins of the other validators', 'reload'),
+  peers_file: path(null, 'peers.yml: the other validators, where they listen and their public keys', 'reload'),
+  pinned_certs: path(null, 'pinned_certs.json: which certificates each peer may show', 'reload'),
+  allow_insecure_peers: {
+    schema: { type: 'boolean' },
+    default: false,
+    about: 'peers without TLS, when tls.enabled is false; refused in production',
+    change: 'restart',
+  },
   clients_file: path(null, 'clients.yml: who may submit, with which keys', 'reload'),
   kinds_dir: path(null, 'folder of JSON Schema files, one a kind: order.json registers kind "order"', 'reload'),
   shutdown_ms: integer(1000, HOUR_MS, 30_000, 'time for a clean stop before it is forced'),
@@ -126,6 +133,23 @@ export const FIELDS = {
   ),
   'log.format': choice(['auto', 'json', 'pretty'], 'auto', 'auto: readable on a terminal, JSON elsewhere', 'restart'),
   'log.file': path(null, 'file instead of standard output; opened anew on SIGHUP', 'restart'),
+
+  'tls.enabled': {
+    schema: { type: 'boolean' },
+    default: true,
+    about: 'peers speak mutual TLS; false only together with allow_insecure_peers',
+    change: 'restart',
+  },
+  'tls.ca': path(null, 'certificates of the authority that signed those of all peers, PEM', 'reload'),
+  'tls.cert': path(null, 'certificate of this node, for both ends of a connection, PEM', 'reload'),
+  'tls.key': path(null, 'its private key, PEM, mode 0600 or 0400', 'reload'),
+  'tls.key_group_read': {
+    schema: { type: 'boolean' },
+    default: false,
+    about: 'let the group read the key file too (0640, 0440), as secrets mounted by Kubernetes are',
+    change: 'reload',
+  },
+  'tls.min_version': choice(['TLSv1.2', 'TLSv1.3'], 'TLSv1.3', 'oldest TLS that peers may speak', 'restart'),
 
   // The inbox takes 256 KiB a batch: a larger body could never be written.
   'limits.body_bytes': integer(1024, 262_144, 65_536, 'one submission; more is 413'),

@@ -9,6 +9,8 @@ import { FIELD_PATHS, type FieldPath, type QuorateConfig } from './schema.js';
 export interface ReloadableConfig
   extends Pick<
     QuorateConfig,
+    | 'peers_file'
+    | 'pinned_certs'
     | 'clients_file'
     | 'kinds_dir'
     | 'shutdown_ms'
@@ -21,6 +23,7 @@ export interface ReloadableConfig
     | 'supervision'
   > {
   readonly log: Pick<QuorateConfig['log'], 'level'>;
+  readonly tls: Pick<QuorateConfig['tls'], 'ca' | 'cert' | 'key' | 'key_group_read'>;
   readonly verify: Pick<QuorateConfig['verify'], 'batch_max'>;
   readonly wal: Omit<QuorateConfig['wal'], 'segment_bytes' | 'compact_interval_ms'>;
 }

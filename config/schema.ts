@@ -5,6 +5,7 @@ import { ACTOR_IDS, FIELDS, type Field, type FieldPath } from './fields.js';
 export { ACTOR_IDS, type FieldPath };
 export type ActorId = (typeof ACTOR_IDS)[number];
 export type Mode = 'development' | 'production';
+export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
 export type RestartChoice = 'immediate' | 'backoff' | 'circuit-breaker';
 
 /** Absolute paths, checked ranges and relations: what the rest of the node may rely on without looking again. */
@@ -19,6 +20,8 @@ export interface QuorateConfig {
   readonly ops_listen: string;
   readonly peer_listen: string | null;
   readonly peers_file: string | null;
+  readonly pinned_certs: string | null;
+  readonly allow_insecure_peers: boolean;
   readonly clients_file: string | null;
   readonly kinds_dir: string | null;
   readonly shutdown_ms: number;
@@ -26,6 +29,14 @@ export interface QuorateConfig {
     readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
     readonly format: 'auto' | 'json' | 'pretty';
     readonly file: string | null;
+  };
+  readonly tls: {
+    readonly enabled: boolean;
+    readonly ca: string | null;
+    readonly cert: string | null;
+    readonly key: string | null;
+    readonly key_group_read: boolean;
+    readonly min_version: TlsVersion;
   };
   readonly limits: {
     readonly body_bytes: number;

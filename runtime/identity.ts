@@ -77,7 +77,9 @@ export async function establish(
     },
     wish: await registryWish(settings, named, genesis),
     hmacSecrets: named.secrets,
+    peers: null,
     apiPort: 0,
+    peerPort: 0,
   };
 }
 

@@ -113,7 +113,11 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     return { host, checkpoints, mempool, committed, reader, core, report, reports };
   },
 
-  tell: {},
+  tell: {
+    // A chain of one validator has no peers.
+    peerFrames: () => undefined,
+    peerState: () => undefined,
+  },
 
   ask: {
     propose: (state, batch) => {

@@ -1,4 +1,4 @@
-// Messages of consensus: orders submissions into blocks and executes them. Senders: ingress (propose).
+// Messages of consensus: orders submissions into blocks and executes them. Senders: ingress (propose), gossip (peers).
 import type { Policies } from '../../runtime/kernel/contract.js';
 import type { CompactReply } from '../wal-writer/contract.js';
 
@@ -27,8 +27,24 @@ export interface ProposeBatch {
   readonly attestations: readonly string[];
 }
 
+/** Frames of types 1 … 63 that a peer sent: packBytes, in the order in which they came. */
+export interface PeerFrames {
+  /** Node id of the peer, proven by its hello. */
+  readonly from: string;
+  readonly frames: ArrayBuffer;
+}
+
+export interface PeerState {
+  readonly nodeId: string;
+  readonly connected: boolean;
+}
+
 export type ConsensusContract = {
-  tell: Record<never, never>;
+  tell: {
+    peerFrames: PeerFrames;
+    /** The newest state counts; each is told again when consensus is a new incarnation. */
+    peerState: PeerState;
+  };
   ask: {
     /** Reply: how many were taken, from the front; the rest found the mempool full. */
     propose: { request: ProposeBatch; reply: { readonly taken: number } };
@@ -38,7 +54,13 @@ export type ConsensusContract = {
 };
 
 export const consensusPolicies: Policies<ConsensusContract> = {
-  tell: {},
+  tell: {
+    peerFrames: {
+      max: 64,
+      reason: 'one a turn and peer; gossip holds the rest, bounded a peer, and stops reading its socket',
+    },
+    peerState: { max: 256, reason: 'one a change; gossip tells a state that found no room again' },
+  },
   ask: {
     propose: { max: 64, reason: 'one a pipeline turn; more than 64 unanswered turns is overload' },
     compact: { max: 1, reason: 'an operator command, one at a time' },

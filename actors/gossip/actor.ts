@@ -5,7 +5,7 @@ import { type GossipContract, gossipPolicies } from './contract.js';
 export default defineActor<GossipContract, null, Record<never, never>, null>({
   policies: gossipPolicies,
   init: () => null,
-  tell: {},
-  ask: {},
+  tell: { send: () => undefined },
+  ask: { peers: () => [] },
   stop: () => undefined,
 });

@@ -3,6 +3,7 @@
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { listenRefusal } from '../../config/listen-refusal.js';
+import { problem } from '../../observability/problems.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { sha256Hex } from '../../protocol/crypto/hash.js';
 import { parseGenesis } from '../../protocol/genesis.js';
@@ -164,8 +165,12 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       if (block.registry !== null) reportRegistry(state);
     },
     refused: (state, batch) => state.door.refused(batch),
+    gossiped: () => undefined,
   },
-  ask: {},
+  ask: {
+    rpc: (_state, { requestId, path }) =>
+      problem('unavailable', { requestId, detail: `${path} is not served by this version` }),
+  },
 
   reconfigure: {
     prepare(state, next) {

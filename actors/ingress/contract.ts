@@ -1,4 +1,5 @@
-// Messages of ingress: the client-facing door. Sender: consensus (what became of the submissions).
+// Messages of ingress: the client-facing door. Senders: consensus (what became of the submissions), gossip (what peers
+// sent and asked).
 import type { CertifiedBlock } from '../../protocol/receipt.js';
 import type { Policies } from '../../runtime/kernel/contract.js';
 
@@ -29,6 +30,33 @@ export interface RefusedBatch {
   readonly indexes: readonly number[];
 }
 
+/** Frames of peers' submissions: packBytes of frames of types 64 … 95, in the order in which they came. */
+export interface GossipedFrames {
+  /** Node id of the peer, proven by its hello. */
+  readonly from: string;
+  readonly frames: ArrayBuffer;
+}
+
+/** A request on the peer port. */
+export interface PeerRequest {
+  /** Node id that the client certificate's pin names. */
+  readonly from: string;
+  readonly method: 'GET' | 'POST';
+  /** Of a route of the peer port: `/rpc/submit`, `/rpc/status`, `/rpc/reconcile`, `/rpc/blocks`. */
+  readonly path: string;
+  /** Without the question mark; empty when there is none. */
+  readonly query: string;
+  readonly body: Uint8Array;
+  readonly requestId: string;
+}
+
+export interface PeerAnswer {
+  readonly status: number;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | Uint8Array;
+}
+
 export type IngressContract = {
   tell: {
     /**
@@ -38,8 +66,11 @@ export type IngressContract = {
     connected: { readonly registry: string; readonly quarantine: string | null };
     finalized: FinalizedBlock;
     refused: RefusedBatch;
+    gossiped: GossipedFrames;
   };
-  ask: Record<never, never>;
+  ask: {
+    rpc: { request: PeerRequest; reply: PeerAnswer };
+  };
 };
 
 export const ingressPolicies: Policies<IngressContract> = {
@@ -47,6 +78,12 @@ export const ingressPolicies: Policies<IngressContract> = {
     connected: { max: 4, reason: 'one for each pair of incarnations' },
     finalized: { max: 256, reason: 'one a block; of lost ones consensus tells again when ingress proposes again' },
     refused: { max: 256, reason: 'one a block' },
+    gossiped: {
+      max: 64,
+      reason: 'one a turn and peer; gossip holds the rest, bounded a peer, and stops reading its socket',
+    },
   },
-  ask: {},
+  ask: {
+    rpc: { max: 64, reason: 'requests of all peers in hand; more is 503' },
+  },
 };

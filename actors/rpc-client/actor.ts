@@ -6,6 +6,14 @@ export default defineActor<RpcClientContract, null, Record<never, never>, null>(
   policies: rpcClientPolicies,
   init: () => null,
   tell: {},
-  ask: {},
+  ask: {
+    call: (_state, { nodeId }) => ({
+      outcome: 'network_error' as const,
+      status: null,
+      body: new Uint8Array(0),
+      attempts: 0,
+      detail: `no peer ${nodeId} is configured`,
+    }),
+  },
   stop: () => undefined,
 });
