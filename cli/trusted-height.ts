@@ -2,7 +2,7 @@
 // It must rather find no height than one that nothing proves.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { bodiesOf } from '../actors/consensus/block-record.js';
+import { peekBlockRecord } from '../actors/consensus/block-record.js';
 import { auditLedger } from '../actors/ledger/audit.js';
 import { ledgerFileDamage } from '../actors/ledger/file-check.js';
 import { LedgerReader } from '../actors/ledger/reader.js';
@@ -53,9 +53,9 @@ export class ProvenByLog {
         if (height > lastTrustedHeight && of < epoch) this.#blocks.delete(height);
       }
     } else if (record.type === RecordType.block) {
-      const { height, epoch } = headerOf(record.data);
+      const { header, lsns } = peekBlockRecord(record.data);
       const isThere = (lsn: number) => lsn >= this.#firstLsn! || this.#carried.has(lsn);
-      if (bodiesOf(record.data).every(isThere)) this.#blocks.set(height, epoch);
+      if (lsns.every(isThere)) this.#blocks.set(header.height, header.epoch);
     } else if (record.type === RecordType.journal) {
       const entry = decodeJournal(record.data);
       if (entry.type !== 'finalization') return;
@@ -65,11 +65,6 @@ export class ProvenByLog {
       this.first = this.#blocks.has(entry.height) ? before : null;
     }
   }
-}
-
-function headerOf(block: Uint8Array): { readonly height: number; readonly epoch: number } {
-  const { header } = JSON.parse(Buffer.from(block).toString('utf8')) as { header: { height: number; epoch: number } };
-  return header;
 }
 
 /**

@@ -1,7 +1,7 @@
 // `quorate wal compact`: frees log space that nothing needs. Called by dispatch.ts. A running node does it itself, over the
 // admin API; the log of a stopped one is compacted here, by the last checkpoint that it holds.
 import { randomBytes } from 'node:crypto';
-import { bodiesOf } from '../actors/consensus/block-record.js';
+import { peekBlockRecord } from '../actors/consensus/block-record.js';
 import { syncLedger } from '../actors/store/roll-back.js';
 import { type CompactionReport, compactLog } from '../actors/wal-writer/compaction.js';
 import { Entries } from '../actors/wal-writer/entries.js';
@@ -155,8 +155,8 @@ class StoppedNeeds {
       // A floor is the first record of a checkpoint, which is one batch.
       if (decodeJournal(data).type === 'floor') this.#checkpoint = lsn;
     } else if (type === RecordType.block) {
-      const { header } = JSON.parse(Buffer.from(data).toString('utf8')) as { header: { height: number } };
-      if (header.height > this.#height) this.#blocks = Math.min(this.#blocks, lsn, ...bodiesOf(data));
+      const { header, lsns } = peekBlockRecord(data);
+      if (header.height > this.#height) this.#blocks = Math.min(this.#blocks, lsn, ...lsns);
     }
   }
 

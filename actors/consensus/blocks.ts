@@ -1,5 +1,6 @@
 // Builds and judges blocks by executing them on the state of their parent, and keeps what executing gave until the
-// block is final or abandoned. Called by the host. Execution itself is the ledger's one pure function.
+// block is final or abandoned; of blocks that peers sent and nobody judged yet it keeps the bodies. Called by the host.
+// Execution itself is the ledger's one pure function.
 import type { BlockRef } from '../../protocol/consensus/message.js';
 import type { LedgerView } from '../../protocol/ledger/apply.js';
 import { type BlockResult, executeBlock } from '../../protocol/ledger/execute.js';
@@ -28,42 +29,92 @@ export interface ExecutedBlock {
   readonly startedAtMs: number | null;
 }
 
+/** A block whose bodies are here and which was not executed. */
+export interface HeldBlock {
+  readonly ref: BlockRef;
+  readonly header: Header;
+  readonly headerText: string;
+  /** Every signature in it was verified: it comes from this node's own log, or q validators have made it final. */
+  readonly verified: boolean;
+  /** Its entries, parsed at the first call. Throws when one cannot be parsed: then the block is not valid. */
+  pooled(): readonly Pooled[];
+}
+
 export class Blocks {
   readonly #committed: Committed;
   readonly #executed = new ReleasingMap<string, ExecutedBlock>();
+  readonly #held = new ReleasingMap<string, HeldBlock>();
 
   constructor(committed: Committed) {
     this.#committed = committed;
   }
 
+  /** An executed block. */
   get(hash: string): ExecutedBlock | undefined {
     return this.#executed.get(hash);
+  }
+
+  /** A block whose bodies are here, executed or not. Its `pooled` throws where they cannot be parsed. */
+  body(hash: string): { readonly headerText: string; readonly pooled: readonly Pooled[] } | undefined {
+    const executed = this.#executed.get(hash);
+    if (executed !== undefined) return executed;
+    const held = this.#held.get(hash);
+    return held === undefined ? undefined : { headerText: held.headerText, pooled: held.pooled() };
+  }
+
+  held(hash: string): HeldBlock | undefined {
+    return this.#held.get(hash);
+  }
+
+  has(hash: string): boolean {
+    return this.#executed.has(hash) || this.#held.has(hash);
   }
 
   executed(): Iterable<ExecutedBlock> {
     return this.#executed.values();
   }
 
-  /** The block will not be proposed. */
+  heldBlocks(): Iterable<HeldBlock> {
+    return this.#held.values();
+  }
+
+  hold(block: HeldBlock): void {
+    if (!this.has(block.ref.hash)) this.#held.set(block.ref.hash, block);
+  }
+
+  /** The block will not be proposed, or nobody asks for it. */
   drop(hash: string): void {
     this.#executed.take(hash);
+    this.#held.take(hash);
   }
 
   /** Nothing unfinalized of an epoch outlives it. */
   clear(): void {
     this.#executed.clear();
+    this.#held.clear();
+  }
+
+  /** The chain from the block after the last final one up to `hash`, oldest first; undefined where it is not executed. */
+  chainTo(hash: string): readonly ExecutedBlock[] | undefined {
+    const chain: ExecutedBlock[] = [];
+    for (let at = hash; at !== this.#committed.tip.hash; ) {
+      const block = this.#executed.get(at);
+      if (block === undefined) return undefined;
+      chain.unshift(block);
+      at = block.ref.parentHash;
+    }
+    return chain;
   }
 
   /** The state after `hash`, which is the last final block or an executed one above it. Undefined when it is neither. */
   viewOf(hash: string): LedgerView | undefined {
-    const changes: BlockChanges[] = [];
-    for (let at = hash; at !== this.#committed.tip.hash; ) {
-      const block = this.#executed.get(at);
-      if (block === undefined) return undefined;
-      changes.unshift(block.changes);
-      at = block.ref.parentHash;
-    }
-    return changes.length === 0 ? this.#committed : new Overlay(this.#committed, changes);
+    const chain = this.chainTo(hash);
+    if (chain === undefined) return undefined;
+    if (chain.length === 0) return this.#committed;
+    return new Overlay(
+      this.#committed,
+      chain.map(({ changes }) => changes),
+    );
   }
 
   /** A block of this leader. What executing refused is in `result.refused`, for the caller to answer. */
@@ -100,6 +151,16 @@ export class Blocks {
     return this.#keep(parent, header, pooled, result, null);
   }
 
+  /** A final block, executed: where nobody has judged it here, now, on the word of the validators that made it final. */
+  settled(hash: string): ExecutedBlock {
+    const executed = this.#executed.get(hash);
+    if (executed !== undefined) return executed;
+    const held = this.#held.get(hash);
+    const parent = held === undefined ? undefined : this.viewOf(held.header.parent_hash);
+    if (held === undefined || parent === undefined) throw new Error(`block ${hash} is final and is not held here`);
+    return this.judge(parent, held.header, held.pooled());
+  }
+
   #keep(
     parent: LedgerView,
     header: Header,
@@ -119,14 +180,24 @@ export class Blocks {
       startedAtMs,
     };
     this.#executed.set(hash, block);
+    this.#held.take(hash);
     return block;
   }
 
-  /** The block is final: its changes are part of the state, and blocks of its height or below are forgotten. */
-  commit(block: ExecutedBlock): void {
+  /**
+   * The block is final: its changes are part of the state, and blocks of its height or below are forgotten. What else was
+   * executed there is given back: it was abandoned.
+   */
+  commit(block: ExecutedBlock): ExecutedBlock[] {
     this.#committed.advance(block.changes);
-    for (const [hash, { ref }] of this.#executed.entries())
-      if (ref.height <= block.ref.height) this.#executed.take(hash);
+    const abandoned: ExecutedBlock[] = [];
+    for (const [hash, other] of this.#executed.entries()) {
+      if (other.ref.height > block.ref.height) continue;
+      this.#executed.take(hash);
+      if (other !== block) abandoned.push(other);
+    }
+    for (const [hash, { ref }] of this.#held.entries()) if (ref.height <= block.ref.height) this.#held.take(hash);
+    return abandoned;
   }
 }
 

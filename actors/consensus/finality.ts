@@ -1,15 +1,47 @@
 // What is sent out when a block is final: to the store (to be written), to ingress (receipts for waiting
-// clients). Called by the host after the log has acknowledged the block. Everything is encoded here, once.
+// clients). Called by the host after the log has acknowledged the block, and by replay. Everything is encoded here, once.
 import type { Certificate } from '../../protocol/consensus/certificate.js';
 import { certificateToJson } from '../../protocol/consensus/certificate.js';
 import type { Context } from '../../protocol/consensus/context.js';
+import type { Effect } from '../../protocol/consensus/effect.js';
 import { indexKey } from '../../protocol/ledger/apply.js';
 import { storedBlock } from '../../protocol/ledger/block.js';
 import { encodeBlock } from '../../protocol/ledger/block-codec.js';
 import { registryText } from '../../protocol/registry.js';
 import type { FinalizedBlock } from '../ingress/contract.js';
 import type { FinalizedForStore } from '../store/contract.js';
-import type { ExecutedBlock } from './blocks.js';
+import type { Blocks, ExecutedBlock } from './blocks.js';
+
+export type CommitEffect = Extract<Effect, { readonly type: 'commit' }>;
+
+export interface Finalized {
+  readonly block: ExecutedBlock;
+  readonly messages: FinalMessages;
+  /** Executed blocks that this one has overtaken. */
+  readonly abandoned: readonly ExecutedBlock[];
+}
+
+/** Makes the committed blocks part of the state, oldest first, with what has to be sent out for each. */
+export function* finalize(
+  blocks: Blocks,
+  context: Context,
+  { blocks: refs, finalization, certificates }: CommitEffect,
+): Generator<Finalized> {
+  const executed = refs.map(({ hash }) => blocks.settled(hash));
+  for (const [index, block] of executed.entries()) {
+    const own = certificates[index];
+    const chain = own ? [] : executed.slice(index + 1, certifiedAt(certificates, index) + 1);
+    const certificate = own ?? certificates[certifiedAt(certificates, index)] ?? finalization;
+    const messages = finalMessages(context, block, certificate, chain);
+    yield { block, messages, abandoned: blocks.commit(block) };
+  }
+}
+
+/** The nearest block from `index` on that has a Finalization of its own; the last one always has. */
+function certifiedAt(certificates: readonly unknown[], index: number): number {
+  const at = certificates.findIndex((certificate, place) => place >= index && certificate !== null);
+  return at === -1 ? certificates.length - 1 : at;
+}
 
 export interface FinalMessages {
   readonly store: FinalizedForStore;
@@ -52,6 +84,7 @@ export function finalMessages(
       digests,
       bodies,
       outcomes: result.accepted.map(({ outcome }) => outcome),
+      lsns: pooled.map(({ lsn }) => lsn),
       tree: result.tree.nodes,
       certified: { header: block.header, chain: headers, certificate: certificateJson },
       registry,

@@ -11,6 +11,8 @@ export interface FinalizedBlock {
   readonly bodies: Uint8Array;
   /** Canonical JSON text an entry. */
   readonly outcomes: readonly string[];
+  /** Inbox records that the consensus journal settled with it, an entry each; 0 where its body came from a peer. */
+  readonly lsns: readonly number[];
   /** Nodes of the block's Merkle tree (protocol/merkle). */
   readonly tree: Uint8Array;
   readonly certified: CertifiedBlock;

@@ -41,6 +41,7 @@ export function finalMessagesOf(kit: Testkit, made: MadeBlock): FinalMessages {
       digests,
       bodies,
       outcomes: result.accepted.map(({ outcome }) => outcome),
+      lsns: entries.map((_, index) => index + 1),
       tree: result.tree.nodes,
       certified: { header, chain: [], certificate: certify(kit, made) },
       registry,

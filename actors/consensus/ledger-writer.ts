@@ -1,0 +1,122 @@
+// Has the store write final blocks: gathered, in one transaction for all that became final meanwhile. Driven by the host.
+// Nothing waits for the database; the log has everything. It must never send a block before the one below it is written.
+import type { Logger } from 'pino';
+import type { Clock, Link, Links, Timer } from '../../runtime/kernel/contract.js';
+import type { DedupContract } from '../dedup/contract.js';
+import type { FinalizedForStore, StoreContract } from '../store/contract.js';
+import type { Committed } from './committed.js';
+
+/** A disk may stall for long; giving up before the process does would only lose the answer. */
+const APPLY_DEADLINE_MS = 120_000;
+/** Entries that may wait for the database before the next block is built: 50 000 index entries are about 15 MB. */
+const UNWRITTEN_ENTRIES_MAX = 50_000;
+/**
+ * How long final blocks are gathered into one transaction of the store. Nothing waits for the database, so under load
+ * fewer and larger transactions are better: each one fsyncs beside the log, and rewrites every tree page it touches
+ * (with random ids nearly one an entry, whether the transaction is small or large).
+ */
+const WRITE_IDLE_MS = 25;
+const WRITE_BUSY_MS = 1_000;
+/** How often a store without room is asked again. */
+const STORE_FULL_RETRY_MS = 500;
+/** A transaction of more entries than this says that the node is busy. */
+const BUSY_ENTRIES = 256;
+
+export interface LedgerWriterParts {
+  readonly links: Links<{ store: StoreContract; dedup: DedupContract }>;
+  readonly committed: Committed;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** A transaction is written: there may be room for more. */
+  written(): void;
+}
+
+export class LedgerWriter {
+  readonly #parts: LedgerWriterParts;
+  /** Final blocks that wait for the next transaction of the store. */
+  #unwritten: FinalizedForStore[] = [];
+  #writing = false;
+  #timer: Timer | null = null;
+  /** The last transaction was a large one. */
+  #busy = false;
+  #draining = false;
+
+  constructor(parts: LedgerWriterParts) {
+    this.#parts = parts;
+  }
+
+  /** So much waits for the database that no more should be built. */
+  get full(): boolean {
+    return this.#parts.committed.unwritten.entries >= UNWRITTEN_ENTRIES_MAX;
+  }
+
+  get idle(): boolean {
+    return this.#parts.committed.unwritten.blocks === 0;
+  }
+
+  add(block: FinalizedForStore): void {
+    this.#unwritten.push(block);
+  }
+
+  /** After the last `add` of a turn. */
+  flush(): void {
+    if (this.#writing || this.#unwritten.length === 0) return;
+    this.#writing = true;
+    const delayMs = this.#draining ? 0 : this.#busy ? WRITE_BUSY_MS : WRITE_IDLE_MS;
+    this.#timer = this.#parts.clock.setTimer(delayMs, () => void this.#write());
+  }
+
+  /** From here on nothing is gathered any more. */
+  drain(): void {
+    this.#draining = true;
+    if (this.#timer === null) return;
+    this.#timer.cancel();
+    void this.#write();
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
+  /** One transaction of the store for everything that became final meanwhile. */
+  async #write(): Promise<void> {
+    const blocks = this.#unwritten;
+    this.#unwritten = [];
+    this.#timer = null;
+    this.#busy = blocks.reduce((sum, { keys }) => sum + keys.length, 0) > BUSY_ENTRIES;
+    const { links, committed, log } = this.#parts;
+    try {
+      const height = await applyBlocks(links.store, blocks);
+      committed.written(height);
+      // From here dedup finds them in the ledger; until here a repetition counts as in flight, and apply() finds it.
+      links.dedup.tell('release', { keys: blocks.flatMap(({ keys }) => keys) });
+    } catch (error) {
+      if (!isPeerGone(error)) throw error;
+      // The supervisor restarts this actor after the store: replay writes the blocks again. Later ones cannot be
+      // written without these, so nothing more is sent.
+      log.warn({ err: error, height: blocks[0]?.height }, 'final blocks were not written by the store');
+      return;
+    }
+    this.#writing = false;
+    this.flush();
+    this.#parts.written();
+  }
+}
+
+/**
+ * Has the store write these blocks, and waits as long as its disk has no room for them: they are safe in the log. Resolves
+ * with the height on record.
+ */
+export async function applyBlocks(store: Link<StoreContract>, blocks: readonly FinalizedForStore[]): Promise<number> {
+  for (;;) {
+    const { height, full } = await store.ask('apply', { blocks }, { deadlineMs: APPLY_DEADLINE_MS });
+    if (!full) return height;
+    await new Promise((resolve) => setTimeout(resolve, STORE_FULL_RETRY_MS));
+  }
+}
+
+/** The peer died; the supervisor takes this actor, which stands on it, along. Any other failure of a call is a defect. */
+export function isPeerGone(error: unknown): boolean {
+  const { code } = error as { readonly code?: unknown };
+  return code === 'peer_down' || code === 'outcome_unknown';
+}
