@@ -89,7 +89,7 @@ test('what is found and what is allowed', (t) => {
     return copy;
   };
   t.throws(() => decodeJournal(changed(0, 2)), { message: 'journal entry of version 2, this node reads 1' });
-  t.throws(() => decodeJournal(changed(1, 9)), { message: 'journal entry with tag 9, expected 1 to 7' });
+  t.throws(() => decodeJournal(changed(1, 9)), { message: 'journal entry with tag 9, expected 1 to 8' });
   t.throws(() => decodeJournal(changed(2, 255)), { message: 'count at byte 2 is above 2^53' });
   t.throws(() => decodeJournal(data.subarray(0, 12)), { message: 'journal entry ends at byte 12, 6 too early' });
 });

@@ -3,9 +3,19 @@
 // Must never change the meaning of bytes that a released version has written: a new form takes a new version byte.
 import { Buffer } from 'node:buffer';
 import type { Certificate } from './certificate.js';
-import type { Evidence, EvidenceRule } from './evidence.js';
+import {
+  certificateBytes,
+  EVIDENCE_BYTES,
+  putCertificate,
+  putCount,
+  putEvidence,
+  putVote,
+  Reader,
+  VOTE_BYTES,
+} from './codec.js';
+import type { Evidence } from './evidence.js';
 import type { BlockRef, Vote } from './message.js';
-import { FINALIZE, NOTARIZE, NULLIFY, type VoteKind } from './vote.js';
+import { FINALIZE } from './vote.js';
 
 /** The records whose bytes are defined here. */
 export type JournalEntry =
@@ -23,6 +33,8 @@ export type JournalEntry =
   | { readonly type: 'floor'; readonly epoch: number; readonly view: number }
   | { readonly type: 'evidence'; readonly epoch: number; readonly evidence: Evidence }
   | { readonly type: 'quarantine'; readonly epoch: number; readonly reason: string }
+  /** The quarantine recorded before is over (1.8): enough others said where they are, and nothing is signed at or below this view. */
+  | { readonly type: 'rejoin'; readonly epoch: number; readonly view: number }
   | { readonly type: 'halt'; readonly epoch: number; readonly reason: string };
 
 /**
@@ -37,18 +49,24 @@ export class JournalError extends Error {
 }
 
 const VERSION = 1;
-const TAG = { vote: 1, certificate: 2, finalization: 3, floor: 4, evidence: 5, halt: 6, quarantine: 7 } as const;
-const RULES: readonly EvidenceRule[] = ['E1', 'E2', 'E3', 'E4'];
+const TAG = {
+  vote: 1,
+  certificate: 2,
+  finalization: 3,
+  floor: 4,
+  evidence: 5,
+  halt: 6,
+  quarantine: 7,
+  rejoin: 8,
+} as const;
 const HEAD_BYTES = 10;
-const BALLOT_BYTES = 41;
-const VOTE_BYTES = BALLOT_BYTES + 2 + 64;
 const REASON_BYTES_MAX = 1024;
 
 /**
  * version u8 ‖ tag u8 ‖ epoch u64 ‖ fields; integers big-endian.
  * vote: kind u8, view u64, hash 32 (zeros for nullify), signer u16, signature 64.
  * certificate: kind, view, hash, count u16, then signer u16 and signature 64 each, ascending. finalization: height u64, certificate.
- * floor: view u64. evidence: rule u8 (1–4), vote, vote. halt, quarantine: UTF-8 to the end, at most 1 024 bytes.
+ * floor, rejoin: view u64. evidence: rule u8 (1–4), vote, vote. halt, quarantine: UTF-8 to the end, at most 1 024 bytes.
  */
 export function encodeJournal(entry: JournalEntry): Buffer {
   switch (entry.type) {
@@ -68,16 +86,15 @@ export function encodeJournal(entry: JournalEntry): Buffer {
       putCertificate(bytes, HEAD_BYTES + 8, entry.certificate);
       return bytes;
     }
+    case 'rejoin':
     case 'floor': {
       const bytes = start(entry, 8);
       putCount(bytes, HEAD_BYTES, entry.view);
       return bytes;
     }
     case 'evidence': {
-      const bytes = start(entry, 1 + 2 * VOTE_BYTES);
-      bytes[HEAD_BYTES] = RULES.indexOf(entry.evidence.rule) + 1;
-      putVote(bytes, HEAD_BYTES + 1, entry.evidence.first);
-      putVote(bytes, HEAD_BYTES + 1 + VOTE_BYTES, entry.evidence.second);
+      const bytes = start(entry, EVIDENCE_BYTES);
+      putEvidence(bytes, HEAD_BYTES, entry.evidence);
       return bytes;
     }
     case 'quarantine':
@@ -92,9 +109,9 @@ export function encodeJournal(entry: JournalEntry): Buffer {
 
 /** The entry in these bytes. Throws JournalError for anything that encodeJournal does not write. */
 export function decodeJournal(data: Uint8Array): JournalEntry {
-  const reader = new Reader(Buffer.from(data.buffer, data.byteOffset, data.length));
+  const reader = new Reader(data, 'journal entry', JournalError);
   const version = reader.byte();
-  if (version !== VERSION) throw new JournalError(`journal entry of version ${version}, this node reads ${VERSION}`);
+  if (version !== VERSION) reader.fail(`journal entry of version ${version}, this node reads ${VERSION}`);
   const tag = reader.byte();
   const epoch = reader.count();
   const entry = fields(reader, tag, epoch);
@@ -111,24 +128,21 @@ function fields(reader: Reader, tag: number, epoch: number): JournalEntry {
     case TAG.finalization: {
       const height = reader.count();
       const certificate = reader.certificate();
-      if (certificate.kind !== FINALIZE)
-        throw new JournalError(`finalization holds a certificate of kind ${certificate.kind}`);
+      if (certificate.kind !== FINALIZE) reader.fail(`finalization holds a certificate of kind ${certificate.kind}`);
       return { type: 'finalization', epoch, height, certificate };
     }
     case TAG.floor:
       return { type: 'floor', epoch, view: reader.count() };
-    case TAG.evidence: {
-      const code = reader.byte();
-      const rule = RULES[code - 1];
-      if (rule === undefined) throw new JournalError(`evidence rule ${code}, expected 1 to 4`);
-      return { type: 'evidence', epoch, evidence: { rule, first: reader.vote(), second: reader.vote() } };
-    }
+    case TAG.evidence:
+      return { type: 'evidence', epoch, evidence: reader.evidence() };
     case TAG.halt:
-      return { type: 'halt', epoch, reason: reader.text() };
+      return { type: 'halt', epoch, reason: reader.text(REASON_BYTES_MAX) };
     case TAG.quarantine:
-      return { type: 'quarantine', epoch, reason: reader.text() };
+      return { type: 'quarantine', epoch, reason: reader.text(REASON_BYTES_MAX) };
+    case TAG.rejoin:
+      return { type: 'rejoin', epoch, view: reader.count() };
     default:
-      throw new JournalError(`journal entry with tag ${tag}, expected 1 to 7`);
+      return reader.fail(`journal entry with tag ${tag}, expected 1 to 8`);
   }
 }
 
@@ -138,120 +152,4 @@ function start(entry: JournalEntry, fieldBytes: number): Buffer {
   bytes[1] = TAG[entry.type];
   putCount(bytes, 2, entry.epoch);
   return bytes;
-}
-
-function certificateBytes(certificate: Certificate): number {
-  return BALLOT_BYTES + 2 + certificate.signers.length * 66;
-}
-
-function putBallot(bytes: Buffer, at: number, kind: VoteKind, view: number, hash: string | null): void {
-  bytes[at] = kind;
-  putCount(bytes, at + 1, view);
-  if (hash === null) bytes.fill(0, at + 9, at + BALLOT_BYTES);
-  else bytes.write(hash, at + 9, 32, 'hex');
-}
-
-function putVote(bytes: Buffer, at: number, vote: Vote): void {
-  putBallot(bytes, at, vote.kind, vote.view, vote.hash);
-  bytes.writeUInt16BE(vote.signer, at + BALLOT_BYTES);
-  bytes.set(vote.signature, at + BALLOT_BYTES + 2);
-}
-
-function putCertificate(bytes: Buffer, at: number, certificate: Certificate): void {
-  putBallot(bytes, at, certificate.kind, certificate.view, certificate.hash);
-  bytes.writeUInt16BE(certificate.signers.length, at + BALLOT_BYTES);
-  let next = at + BALLOT_BYTES + 2;
-  for (let i = 0; i < certificate.signers.length; i++) {
-    bytes.writeUInt16BE(certificate.signers[i]!, next);
-    bytes.set(certificate.signatures[i]!, next + 2);
-    next += 66;
-  }
-}
-
-/** u64 in two halves: a BigInt costs ten times as much. */
-function putCount(bytes: Buffer, at: number, value: number): void {
-  bytes.writeUInt32BE(Math.floor(value / 0x1_0000_0000), at);
-  bytes.writeUInt32BE(value % 0x1_0000_0000, at + 4);
-}
-
-/** Reads forward; every method throws JournalError where the bytes end early or hold what is never written. */
-class Reader {
-  private readonly bytes: Buffer;
-  private at = 0;
-
-  constructor(bytes: Buffer) {
-    this.bytes = bytes;
-  }
-
-  byte(): number {
-    return this.bytes[this.take(1)]!;
-  }
-
-  count(): number {
-    const at = this.take(8);
-    const value = this.bytes.readUInt32BE(at) * 0x1_0000_0000 + this.bytes.readUInt32BE(at + 4);
-    if (!Number.isSafeInteger(value)) throw new JournalError(`count at byte ${at} is above 2^53`);
-    return value;
-  }
-
-  vote(): Vote {
-    const { kind, view, hash } = this.ballot();
-    const signer = this.bytes.readUInt16BE(this.take(2));
-    return { kind, view, hash, signer, signature: this.signature() };
-  }
-
-  certificate(): Certificate {
-    const { kind, view, hash } = this.ballot();
-    const size = this.bytes.readUInt16BE(this.take(2));
-    const signers: number[] = [];
-    const signatures: Uint8Array[] = [];
-    for (let i = 0; i < size; i++) {
-      signers.push(this.bytes.readUInt16BE(this.take(2)));
-      signatures.push(this.signature());
-      if (i > 0 && signers[i]! <= signers[i - 1]!) throw new JournalError('signers of a certificate do not ascend');
-    }
-    return { kind, view, hash, signers, signatures };
-  }
-
-  text(): string {
-    const rest = this.bytes.length - this.at;
-    if (rest > REASON_BYTES_MAX) throw new JournalError(`text of ${rest} bytes, at most ${REASON_BYTES_MAX}`);
-    const at = this.take(rest);
-    return this.bytes.toString('utf8', at, at + rest);
-  }
-
-  end(): void {
-    const rest = this.bytes.length - this.at;
-    if (rest !== 0) throw new JournalError(`${rest} bytes after the end of a journal entry`);
-  }
-
-  private ballot(): { kind: VoteKind; view: number; hash: string | null } {
-    const kind = this.byte();
-    if (kind !== NOTARIZE && kind !== NULLIFY && kind !== FINALIZE) {
-      throw new JournalError(`vote kind ${kind}, expected 1, 2 or 3`);
-    }
-    const view = this.count();
-    const at = this.take(32);
-    const digest = this.bytes.toString('hex', at, at + 32);
-    if (kind !== NULLIFY) return { kind, view, hash: digest };
-    if (!/^0+$/.test(digest)) throw new JournalError('a nullify vote names a block');
-    return { kind, view, hash: null };
-  }
-
-  /** A copy: the bytes read from may be a buffer that is used again. */
-  private signature(): Uint8Array {
-    const at = this.take(64);
-    return new Uint8Array(this.bytes.subarray(at, at + 64));
-  }
-
-  private take(size: number): number {
-    const at = this.at;
-    if (at + size > this.bytes.length) {
-      throw new JournalError(
-        `journal entry ends at byte ${this.bytes.length}, ${at + size - this.bytes.length} too early`,
-      );
-    }
-    this.at = at + size;
-    return at;
-  }
 }

@@ -56,6 +56,9 @@ export function replay(context: Context, state: State, record: JournalRecord): r
     case 'quarantine':
       state.quarantined ??= record.reason;
       return NO_EFFECTS;
+    case 'rejoin':
+      state.floorView = Math.max(state.floorView, record.view);
+      return NO_EFFECTS;
     case 'halt':
       state.halted ??= record.reason;
       return NO_EFFECTS;

@@ -220,6 +220,9 @@ export class Cluster {
       case 'evidence':
         this.accused.add(effect.evidence.first.signer);
         return;
+      case 'catchup':
+      case 'rejoined':
+        return;
       default:
         if (!instance.twin) this.halts.push(`${host.context.self}: ${effect.reason}`);
     }

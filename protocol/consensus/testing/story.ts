@@ -7,7 +7,7 @@ import { signedBytes } from '../certificate.js';
 import type { Effect, Output } from '../effect.js';
 import type { Input } from '../input.js';
 import type { JournalRecord } from '../journal.js';
-import type { BlockRef, Message, Vote } from '../message.js';
+import type { BlockRef, Message, Status, Vote } from '../message.js';
 import { FINALIZE, NOTARIZE, NULLIFY, type VoteKind } from '../vote.js';
 import { GENESIS, Host } from './host.js';
 import { GENESIS_HASH, mockContext, mockDigest } from './random.js';
@@ -284,7 +284,8 @@ export class Story {
       case 'finalization':
         return `height ${record.height} ${this.certificate(record.certificate)}`;
       case 'floor':
-        return `floor ${record.view}`;
+      case 'rejoin':
+        return `${record.type} ${record.view}`;
       case 'evidence':
         return `evidence ${record.evidence.rule} against ${record.evidence.first.signer}`;
       default:
@@ -312,17 +313,49 @@ export class Story {
         return `commit ${effect.blocks.map((block, i) => `${this.hash(block.hash)}${effect.certificates[i] === null ? '' : '*'}`).join(' ')}`;
       case 'evidence':
         return `evidence ${effect.evidence.rule} against ${effect.evidence.first.signer}`;
+      case 'catchup':
+        return `catch up from ${effect.peer}: heights ${effect.fromHeight} to ${effect.toHeight}`;
+      case 'rejoined':
+        return `rejoined above view ${effect.view}`;
       default:
         return `${effect.type}: ${effect.reason}`;
     }
   }
 
   private message(message: Message): string {
-    if (message.type === 'vote') return this.vote(message.vote);
-    if (message.type === 'certificate') return this.certificate(message.certificate);
-    const { block, justification } = message.proposal;
-    const because = justification.map((certificate) => this.certificate(certificate)).join(', ');
-    return `proposal ${this.hash(block.hash)}${because === '' ? '' : ` because ${because}`}`;
+    switch (message.type) {
+      case 'vote':
+        return this.vote(message.vote);
+      case 'certificate':
+        return this.certificate(message.certificate);
+      case 'proposal': {
+        const { block, justification } = message.proposal;
+        const because = justification.map((certificate) => this.certificate(certificate)).join(', ');
+        return `proposal ${this.hash(block.hash)}${because === '' ? '' : ` because ${because}`}`;
+      }
+      case 'status':
+        return this.status(message.status);
+      case 'request':
+        return `request ${message.kinds.map(letter).join('|')}${message.view}`;
+      case 'recover':
+        return `recover ${message.nonce.slice(0, 4)}`;
+      case 'recovered':
+        return `recovered ${message.nonce.slice(0, 4)} ${message.certificate === null ? 'in view 1' : this.certificate(message.certificate)}`;
+      case 'evidence':
+        return `evidence ${message.evidence.rule} against ${message.evidence.first.signer}`;
+    }
+  }
+
+  /** Open views: capital letters for certificates held, small ones for whose votes are: `v2:N v3:n01x2`. */
+  private status({ view, finalizedView, finalizedHash, height, open }: Status): string {
+    const views = open.map((entry) => {
+      const votes = [NOTARIZE, NULLIFY, FINALIZE].map((kind) => {
+        const signers = entry.votes[kind - 1]!.join('');
+        return signers === '' ? '' : `${letter(kind as VoteKind).toLowerCase()}${signers}`;
+      });
+      return ` v${entry.view}:${entry.certificates.map(letter).join('')}${votes.join('')}`;
+    });
+    return `status view ${view}, final ${this.hash(finalizedHash)} of view ${finalizedView} and height ${height};${views.join('')}`;
   }
 
   private vote({ kind, view, hash, signer }: Vote): string {
