@@ -1,5 +1,6 @@
 // Consensus: orders submissions into blocks, executes them, and makes them final. Called by ingress (propose). It owns
 // the node's vote: nothing else signs for consensus, and it signs nothing while the log is in doubt.
+import { randomBytes } from 'node:crypto';
 import { readAttestation } from '../../protocol/attestation.js';
 import type { Context } from '../../protocol/consensus/context.js';
 import { quorum } from '../../protocol/consensus/quorum.js';
@@ -15,10 +16,12 @@ import type { Prepared } from '../../protocol/submission.js';
 import { type Epoch, firstEpoch, parseValidatorSet, type ValidatorSet } from '../../protocol/validators.js';
 import { EXIT } from '../../runtime/exit-codes.js';
 import { unpackBytes } from '../../runtime/kernel/batch.js';
-import type { ActorContext } from '../../runtime/kernel/contract.js';
+import type { ActorContext, Clock } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
+import { VerifyPool } from '../verify/pool.js';
 import { Blocks } from './blocks.js';
+import { certificateOf } from './catch-up.js';
 import { Checkpointer } from './checkpoint.js';
 import { Committed } from './committed.js';
 import { type ConsensusContract, consensusPolicies, type ProposeBatch } from './contract.js';
@@ -40,9 +43,12 @@ interface State {
   readonly mempool: Mempool;
   readonly committed: Committed;
   readonly reader: LedgerReader;
+  readonly pool: VerifyPool | null;
   readonly core: CoreState;
   readonly report: () => void;
   readonly reports: NodeJS.Timeout;
+  readonly nodeId: string;
+  readonly clock: Clock;
 }
 
 const REPAIR_ADVICE = 'run "quorate wal verify", then "quorate wal repair"';
@@ -60,7 +66,8 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     const reader = actor.vitals.gated(() => LedgerReader.open(config.ledger));
     const committed = readCommitted(genesis, reader);
     const blocks = new Blocks(committed);
-    const mempool = new Mempool();
+    const nodes = genesis.validators.length;
+    const mempool = new Mempool(nodes);
     const { context, core, proof } = await replayLog({
       links,
       committed,
@@ -73,6 +80,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
       if (error instanceof LogLedgerMismatch) actor.fatal(EXIT.data.code, error.message);
       throw error;
     });
+    proveTip(context, core, committed, reader);
     const shared = { context, core, nodeId: config.nodeId, links, committed, blocks, clock, log };
     const metrics = createMetrics(
       actor.registry,
@@ -82,14 +90,21 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
         mempool: () => mempool.size,
         mempoolBytes: () => mempool.sizeBytes,
       },
-      quorum(genesis.validators.length),
+      quorum(nodes),
     );
     const tellConnected = (): void => {
       links.ingress.tell('connected', { registry: registryText(committed.registry), quarantine: core.quarantined });
     };
     const checkpoints = new Checkpointer({ ...shared, mempool, proof, intervalMs: config.compactIntervalMs });
+    const { registry } = actor;
+    // Bodies of other leaders' blocks that this node has not seen (DECISIONS 7).
+    const pool = nodes === 1 ? null : new VerifyPool({ threads: 1, backend: null, seed: config.seed, registry });
+    await pool?.start();
     const host = new Host({
       ...shared,
+      verifier: pool,
+      stored: (height) => reader.blockBytes(height),
+      nonce: () => randomBytes(32).toString('hex'),
       mempool,
       checkpoints,
       metrics,
@@ -110,21 +125,20 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
       reportChain(actor, committed, core.quarantined);
     };
     const reports = setInterval(report, REPORT_MS);
-    return { host, checkpoints, mempool, committed, reader, core, report, reports };
+    return { host, checkpoints, mempool, committed, reader, pool, core, report, reports, nodeId: config.nodeId, clock };
   },
 
   tell: {
-    // A chain of one validator has no peers.
-    peerFrames: () => undefined,
-    peerState: () => undefined,
+    peerFrames: ({ host }, { from, frames }) => host.peerFrames(from, unpackBytes(frames)),
+    peerState: ({ host }, { nodeId, connected }) => host.peerState(nodeId, connected),
   },
 
   ask: {
     propose: (state, batch) => {
       if (state.core.quarantined !== null) return { taken: 0 };
       let taken = 0;
-      for (const pooled of unpack(batch)) {
-        if (!state.mempool.add(pooled)) break;
+      for (const pooled of unpack(batch, state.nodeId)) {
+        if (!state.mempool.add(pooled, state.clock.monotonic())) break;
         taken += 1;
       }
       state.host.pendingChanged();
@@ -142,6 +156,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
   async stop(state) {
     clearInterval(state.reports);
     state.host.stop();
+    await state.pool?.close();
     await state.reader.close();
   },
 
@@ -164,6 +179,15 @@ function readCommitted(genesis: Genesis, reader: LedgerReader): Committed {
   const registry =
     text === undefined ? genesis.registry : restoreRegistry(genesis.registry, JSON.parse(text) as JsonObject);
   return new Committed(genesis.chain, tip, registry, reader);
+}
+
+/** What a peer that is behind is given first: why the tip is final. The database has it where the log has let it go. */
+function proveTip(context: Context, core: CoreState, committed: Committed, reader: LedgerReader): void {
+  const { height, hash } = core.finalized;
+  if (core.finalized.certificate !== null || height === 0 || height !== committed.tip.height) return;
+  const block = reader.block(height);
+  if (block === undefined || block.chain.length > 0) return;
+  core.finalized = { ...core.finalized, certificate: certificateOf(context, block, hash) };
 }
 
 function readValidators(genesis: Genesis, reader: LedgerReader): ValidatorSet {
@@ -199,7 +223,7 @@ function reportChain(actor: ActorParts, committed: Committed, quarantine: string
 }
 
 /** The columns as entries. Payloads are parsed again only when a kind looks at them: ingress checked them already. */
-function* unpack(batch: ProposeBatch): Generator<Pooled> {
+function* unpack(batch: ProposeBatch, nodeId: string): Generator<Pooled> {
   const digests = Buffer.from(batch.digests.buffer, batch.digests.byteOffset, batch.digests.byteLength);
   const bodies = Buffer.from(batch.bodies.buffer, batch.bodies.byteOffset, batch.bodies.byteLength);
   for (const [index, sent] of unpackBytes(batch.raws).entries()) {
@@ -222,7 +246,13 @@ function* unpack(batch: ProposeBatch): Generator<Pooled> {
         attestationText === '' ? null : readAttestation(JSON.parse(attestationText) as JsonObject, '', new Mistakes()),
     };
     const content = (entry.prepared.alg === null ? body : digest).toString('latin1', 0, 32);
-    yield { entry, lsn: batch.lsns[index]!, route: batch.routes[index]!, content };
+    yield {
+      entry,
+      lsn: batch.lsns[index]!,
+      route: batch.routes[index]!,
+      content,
+      origin: batch.origins[index] || nodeId,
+    };
   }
 }
 

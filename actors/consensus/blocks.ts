@@ -38,6 +38,8 @@ export interface HeldBlock {
   readonly verified: boolean;
   /** Its entries, parsed at the first call. Throws when one cannot be parsed: then the block is not valid. */
   pooled(): readonly Pooled[];
+  /** Of these, whose signatures nobody here has checked. */
+  unverified(): readonly Pooled[];
 }
 
 export class Blocks {

@@ -2,7 +2,7 @@
 // It must never tell a client of a refusal that only a block that is not final stands behind.
 import type { Effect } from '../../protocol/consensus/effect.js';
 import type { BlockRef } from '../../protocol/consensus/message.js';
-import { apply, type LedgerView, type Refusal, refusal } from '../../protocol/ledger/apply.js';
+import { apply, type Refusal, refusal } from '../../protocol/ledger/apply.js';
 import { blockTimeMs } from '../../protocol/ledger/header.js';
 import type { Clock, Link } from '../../runtime/kernel/contract.js';
 import type { IngressContract } from '../ingress/contract.js';

@@ -14,6 +14,7 @@ import type { CompactReply, WalWriterContract } from '../wal-writer/contract.js'
 import { encodeBlockRecord } from './block-record.js';
 import type { Blocks, ExecutedBlock } from './blocks.js';
 import type { Committed } from './committed.js';
+import type { Pooled } from './mempool.js';
 
 export type Finalization = Extract<JournalEntry, { readonly type: 'finalization' }>;
 
@@ -122,7 +123,7 @@ export class Checkpointer {
   final({ ref, pooled }: Pick<ExecutedBlock, 'ref' | 'pooled'>): void {
     // Without a known record nothing goes until the ledger has the block.
     let from = this.#recordedAt.get(ref.hash)?.lsn ?? 0;
-    for (const { lsn } of pooled) from = Math.min(from, lsn);
+    for (const { lsn } of pooled) if (lsn > 0) from = Math.min(from, lsn);
     this.#unconfirmed.push({ height: ref.height, from });
     for (const [hash, { height }] of this.#recordedAt) if (height <= ref.height) this.#recordedAt.delete(hash);
   }
@@ -216,7 +217,7 @@ export class Checkpointer {
         add(record);
         continue;
       }
-      const block = blocks.get(record.block.hash);
+      const block = blocks.body(record.block.hash);
       if (block === undefined) throw new Error(`block ${record.block.hash} is durable and is not held`);
       records.push({ type: RecordType.block, data: encodeBlockRecord(block.headerText, block.pooled) });
     }
@@ -245,7 +246,12 @@ export class Checkpointer {
   #pins(): number[] {
     const { blocks, mempool } = this.#parts;
     const pins = [...mempool.lsns()];
-    for (const { pooled } of blocks.executed()) for (const { lsn } of pooled) pins.push(lsn);
+    const add = (pooled: readonly Pooled[]): void => {
+      for (const { lsn } of pooled) if (lsn > 0) pins.push(lsn);
+    };
+    for (const { pooled } of blocks.executed()) add(pooled);
+    // What peers sent and nobody judged stands in no inbox record of this log, or waits in the mempool too.
+    for (const block of blocks.heldBlocks()) if (block.verified) add(block.pooled());
     return pins;
   }
 }

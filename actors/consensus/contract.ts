@@ -5,10 +5,12 @@ import type { CompactReply } from '../wal-writer/contract.js';
 /** Verified submissions, column by column; raw bodies packed (runtime/kernel/batch). */
 export interface ProposeBatch {
   readonly raws: ArrayBuffer;
-  /** Log position of each body's inbox record. */
+  /** Log position of each body's inbox record; 0 where a peer brought it. */
   readonly lsns: readonly number[];
   /** ROUTE_ENVELOPE or ROUTE_PCS (protocol/wal-record). */
   readonly routes: readonly number[];
+  /** Node that admitted each; '' for this one. */
+  readonly origins: readonly string[];
   /** What ingress read from each body when it checked it (protocol/submission), so that it is parsed once. */
   readonly kinds: readonly string[];
   readonly ids: readonly string[];

@@ -87,7 +87,11 @@ export class Mempool {
   add(pooled: Pooled, nowMs = 0): boolean {
     const known = this.#slots.get(pooled.content);
     if (known !== undefined) {
-      if (known.pooled.lsn === 0 && pooled.lsn > 0 && known.pooled.entry.prepared.body.equals(pooled.entry.prepared.body)) {
+      if (
+        known.pooled.lsn === 0 &&
+        pooled.lsn > 0 &&
+        known.pooled.entry.prepared.body.equals(pooled.entry.prepared.body)
+      ) {
         known.pooled = { ...known.pooled, lsn: pooled.lsn };
       }
       return true;

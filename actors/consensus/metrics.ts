@@ -24,7 +24,33 @@ export function createMetrics(registry: Registry, figures: ConsensusFigures, quo
   gauge('quorate_mempool_entries', 'Submissions that wait for a block.', figures.mempool);
   gauge('quorate_mempool_bytes', 'Bytes of the submissions that wait for a block.', figures.mempoolBytes);
   gauge('quorate_quorum_size', 'Votes that make a certificate.', () => quorumSize);
+  // Filled in by the part that knows; 0 on a chain of one.
+  const network = { peers: () => 0, behind: () => 0 };
+  gauge('quorate_consensus_peers_connected', 'Validators that this one is connected to.', () => network.peers());
+  gauge('quorate_consensus_blocks_behind', 'Blocks that a catch-up has yet to bring.', () => network.behind());
+  const counter = (name: string, help: string) => new Counter({ name, help, registers });
+  const counterBy = <L extends string>(name: string, help: string, label: L) =>
+    new Counter({ name, help, labelNames: [label], registers });
   return {
+    figures: network,
+    refusedFrames: counterBy(
+      'quorate_consensus_frames_refused_total',
+      'Frames of peers that were refused, by reason.',
+      'reason',
+    ),
+    unsent: counterBy('quorate_consensus_frames_unsent_total', 'Frames that gossip did not take, by reason.', 'reason'),
+    fetches: counterBy('quorate_consensus_fetches_total', 'Requests for blocks and certificates to peers.', 'what'),
+    served: counterBy('quorate_consensus_served_total', 'Requests of peers for blocks, by what they got.', 'what'),
+    catchups: counter('quorate_consensus_catchups_total', 'Requests for ranges of final blocks to peers.'),
+    validated: counterBy('quorate_consensus_validated_total', 'Blocks of other leaders judged, by verdict.', 'verdict'),
+    checked: counter('quorate_consensus_signatures_total', "Signatures checked in other leaders' blocks."),
+    evidence: counterBy('quorate_consensus_evidence_total', 'Proven offences of validators, by rule.', 'rule'),
+    validationSeconds: new Histogram({
+      name: 'quorate_consensus_validation_seconds',
+      help: "Time of judging another leader's block, its signatures included.",
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1],
+      registers,
+    }),
     votes: new Counter({
       name: 'quorate_consensus_votes_total',
       help: 'Own votes signed, by kind.',

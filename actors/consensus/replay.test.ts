@@ -62,7 +62,7 @@ class FakeLog {
     const lsn = this.add(RecordType.inbox, encodeInbox(body));
     if (early) this.settle([lsn], SettledReason.joined);
     const made = makeBlock(this.kit, this.view, [entry]);
-    const pooled = { entry, lsn, route: InboxRoute.envelope, content: contentOf(entry.prepared) };
+    const pooled = { entry, lsn, route: InboxRoute.envelope, content: contentOf(entry.prepared), origin: '' };
     this.add(RecordType.block, encodeBlockRecord(headerText(made.header), [pooled]));
     const { signatures } = certify(this.kit, made);
     const { epoch, view, height } = made.header;

@@ -18,11 +18,13 @@ import {
 import { decodeEpoch, decodeInbox, decodeSettled, type EpochRecord, RecordType } from '../../protocol/wal-record.js';
 import { unpackBytes } from '../../runtime/kernel/batch.js';
 import type { Links } from '../../runtime/kernel/contract.js';
-import { type BodyAt, bodiesOf, decodeBlockRecord } from './block-record.js';
+import { type BodyAt, decodeBlockRecord, peekBlockRecord } from './block-record.js';
 import { type Blocks, refOf } from './blocks.js';
 import type { Finalization, LogProof } from './checkpoint.js';
 import type { Committed } from './committed.js';
-import { applyBlocks, type ConsensusLinks, finalize } from './host.js';
+import { finalize } from './finality.js';
+import type { ConsensusLinks } from './host.js';
+import { applyBlocks } from './ledger-writer.js';
 
 export interface ReplayParts {
   readonly links: Links<Pick<ConsensusLinks, 'wal-writer' | 'store'>>;
@@ -154,31 +156,36 @@ class Replay {
   async #takeBlock(lsn: number, data: Uint8Array): Promise<void> {
     const { blocks } = this.#parts;
     // A block that the database has needs no bodies; some of them may be gone from the log.
-    const peek = JSON.parse(Buffer.from(data).toString('utf8')) as { header: { height: number; parent_hash: string } };
-    if (peek.header.height <= this.#databaseHeight || this.#gap !== null) return;
-    const parent = blocks.viewOf(peek.header.parent_hash);
-    if (parent === undefined) {
+    const { header: peeked, lsns } = peekBlockRecord(data);
+    if (peeked.height <= this.#databaseHeight || this.#gap !== null) return;
+    const parent = blocks.viewOf(peeked.parent_hash);
+    // With peers a block may have been voted for before the body of its parent was recorded, and stand on any of several.
+    const alone = this.#context.validators.length === 1;
+    if (alone && parent === undefined) {
       const { height } = this.#parts.committed.tip;
-      this.#gap = new LogLedgerMismatch(
-        `the ledger is at height ${height}, and the log goes on from ${peek.header.height}`,
-      );
+      this.#gap = new LogLedgerMismatch(`the ledger is at height ${height}, and the log goes on from ${peeked.height}`);
       return;
     }
-    const { header, pooled } = decodeBlockRecord(data, await this.#bodies(data));
-    const hash = blockHash(headerText(header)).toString('hex');
+    const { header, pooled } = decodeBlockRecord(data, await this.#bodies(lsns));
+    const text = headerText(header);
+    const hash = blockHash(text).toString('hex');
     this.#recordedAt.set(hash, lsn);
     // A checkpoint writes blocks that are not final once more.
-    if (blocks.get(hash) === undefined) blocks.judge(parent, header, pooled);
-    replay(this.#context, this.#core, { type: 'block', block: refOf(header, hash) });
+    const ref = refOf(header, hash);
+    if (alone && blocks.get(hash) === undefined) blocks.judge(parent!, header, pooled);
+    if (!alone) {
+      blocks.hold({ ref, header, headerText: text, verified: true, pooled: () => pooled, unverified: () => [] });
+    }
+    replay(this.#context, this.#core, { type: 'block', block: ref });
   }
 
   /**
    * A body may have been settled before its block was recorded: a copy of it that came in meanwhile made it superfluous,
    * while consensus already had it. The log still holds it.
    */
-  async #bodies(data: Uint8Array): Promise<BodyAt> {
+  async #bodies(of: readonly number[]): Promise<BodyAt> {
     const settled = new Map<number, Uint8Array>();
-    const lsns = bodiesOf(data).filter((lsn) => !this.#inbox.has(lsn));
+    const lsns = of.filter((lsn) => !this.#inbox.has(lsn));
     if (lsns.length > 0) {
       const page = await this.#parts.links['wal-writer'].ask('fetch', { lsns }, { deadlineMs: STORE_DEADLINE_MS });
       for (const [index, record] of unpackBytes(page.records).entries()) {
@@ -231,7 +238,7 @@ class Replay {
     const { blocks, links, committed } = this.#parts;
     for (const effect of effects) {
       if (effect.type !== 'commit') continue;
-      for (const { messages } of finalize({ blocks, context: this.#context }, effect)) {
+      for (const { messages } of finalize(blocks, this.#context, effect)) {
         committed.written(await applyBlocks(links.store, [messages.store]));
       }
     }

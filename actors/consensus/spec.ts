@@ -19,7 +19,7 @@ export function consensusSpec(config: NodeConfig): ActorSpec<NodeConfig> {
     module: new URL('./actor.js', import.meta.url),
     restart: supervision.restart,
     standby: config.settings.supervision.standby,
-    links: ['wal-writer', 'store', 'dedup', 'ingress'],
+    links: ['wal-writer', 'store', 'dedup', 'ingress', 'gossip'],
     outcomeUnknownOnDeath: true,
     heartbeatMs: supervision.heartbeat_ms,
     memoryMb: supervision.memory_mb,

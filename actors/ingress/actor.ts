@@ -10,6 +10,7 @@ import { parseGenesis } from '../../protocol/genesis.js';
 import type { JsonObject } from '../../protocol/json.js';
 import { registryText, restoreRegistry } from '../../protocol/registry.js';
 import { InboxRoute } from '../../protocol/wal-record.js';
+import { unpackBytes } from '../../runtime/kernel/batch.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
@@ -82,6 +83,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
         stored === undefined ? genesis.registry : restoreRegistry(genesis.registry, JSON.parse(stored) as JsonObject),
       chainId: config.chainId,
       nodeId: config.nodeId,
+      validators: new Map(genesis.validators.map(({ nodeId, publicKey }) => [nodeId, publicKey])),
       secrets: config.hmacSecrets,
     });
     const answers = new Answers(Math.random);
@@ -101,6 +103,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       metrics,
       clock,
       log,
+      nodes: genesis.validators.length,
       inFlightMax: () => inForce.config.settings.limits.in_flight_max,
       verifyBatchSize: (waiting) => batchSize(waiting, inForce.config.settings.verify),
     });
@@ -165,7 +168,8 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       if (block.registry !== null) reportRegistry(state);
     },
     refused: (state, batch) => state.door.refused(batch),
-    gossiped: () => undefined,
+    gossiped: (state, { from, frames }) => state.door.gossiped(from, unpackBytes(frames)),
+    peerUp: (state) => state.door.peerUp(),
   },
   ask: {
     rpc: (_state, { requestId, path }) =>

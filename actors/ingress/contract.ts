@@ -69,6 +69,8 @@ export type IngressContract = {
     finalized: FinalizedBlock;
     refused: RefusedBatch;
     gossiped: GossipedFrames;
+    /** Consensus has come to reach this validator: it may know nothing of what waits here. */
+    peerUp: { readonly nodeId: string };
   };
   ask: {
     rpc: { request: PeerRequest; reply: PeerAnswer };
@@ -80,6 +82,7 @@ export const ingressPolicies: Policies<IngressContract> = {
     connected: { max: 4, reason: 'one for each pair of incarnations' },
     finalized: { max: 256, reason: 'one a block; of lost ones consensus tells again when ingress proposes again' },
     refused: { max: 256, reason: 'one a block' },
+    peerUp: { max: 256, reason: 'one a change of a connection; a lost one only delays' },
     gossiped: {
       max: 64,
       reason: 'one a turn and peer; gossip holds the rest, bounded a peer, and stops reading its socket',

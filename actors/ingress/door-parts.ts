@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { Clock, Links } from '../../runtime/kernel/contract.js';
 import type { ConsensusContract } from '../consensus/contract.js';
 import type { DedupContract } from '../dedup/contract.js';
+import type { GossipContract } from '../gossip/contract.js';
 import type { StoreContract } from '../store/contract.js';
 import type { VerifyPool } from '../verify/pool.js';
 import type { WalWriterContract } from '../wal-writer/contract.js';
@@ -18,6 +19,7 @@ export type DoorLinks = {
   dedup: DedupContract;
   consensus: ConsensusContract;
   store: StoreContract;
+  gossip: GossipContract;
 };
 
 export interface DoorParts {
@@ -30,6 +32,8 @@ export interface DoorParts {
   readonly metrics: IngressMetrics;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Validators of the chain: with more than one, peers are told what is admitted here. */
+  readonly nodes: number;
   readonly inFlightMax: () => number;
   /** How many of `waiting` signatures go to the pool as one batch. */
   readonly verifyBatchSize: (waiting: number) => number;

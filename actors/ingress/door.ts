@@ -1,24 +1,27 @@
 // The one door of a node: every submission, from a client or from the log after a restart, goes through these stages in
 // this order: log, parse, signature, dedup, kind, consensus. Called by the HTTP server and the actor. It answers nothing
 // before the log has the body, and forgets nothing that the log has before it is final or refused.
-import { SignatureFormatError } from '../../protocol/envelope.js';
 import { SettledReason } from '../../protocol/wal-record.js';
 import { Batch } from '../../runtime/kernel/batch.js';
 import { ReleasingMap } from '../../runtime/kernel/releasing-map.js';
-import { type Refusal, refusalOfError, refusalOfLog } from './answers.js';
+import { type Refusal, refusalOfLog } from './answers.js';
 import type { FinalizedBlock, RefusedBatch } from './contract.js';
 import type { DoorParts } from './door-parts.js';
+import { Gossiped } from './gossiped.js';
 import { Inbox } from './inbox.js';
-import type { Candidate } from './keyring.js';
-import { contentOf, packContents, packProposal, prepare } from './proposal.js';
+import { contentOf, packContents, packProposal } from './proposal.js';
 import { Replay } from './replay.js';
 import { Settlements } from './settlements.js';
+import { Sharing } from './sharing.js';
+import { Signatures } from './signatures.js';
 import { type Answer, bytesKey, ledgerKey, type Submission, type Waiter } from './submission.js';
 import { WaitingClients } from './waiting-clients.js';
 
 /** Stages whose next step waits for another actor; a parked submission is taken up again when that actor is back. */
 type Parked = 'verify' | 'admit' | 'propose' | 'recorded';
 
+/** Refusals that another registry would not make. */
+const REGISTRY_SLUGS: ReadonlySet<string> = new Set(['unknown-key', 'key-not-valid-now', 'unknown-kind', 'forbidden']);
 const VERIFIED_BATCH_MAX = 256;
 /** Finality takes milliseconds; no word after this long means that the word got lost, as when a mailbox was full. */
 const OVERDUE_MS = 5_000;
@@ -38,6 +41,10 @@ export class Door {
   readonly #verified: Batch<Submission>;
   readonly #parked: Record<Parked, Submission[]> = { verify: [], admit: [], propose: [], recorded: [] };
   readonly #settlements: Settlements;
+  readonly #signatures: Signatures;
+  readonly #gossiped: Gossiped;
+  /** Null on a chain of one. */
+  readonly #sharing: Sharing | null;
   #accepting = true;
   #finalHeight = 0;
   /** Whether consensus can tell what becomes of a submission. Before that nothing is taken from the log. */
@@ -54,6 +61,13 @@ export class Door {
       failed: (batch, error) => this.#unlogged(batch, error),
     });
     this.#settlements = new Settlements(parts.links['wal-writer']);
+    this.#signatures = new Signatures(parts, {
+      refuse: (submission, refusal) => this.#refuse(submission, refusal),
+      park: (list, error) => this.#park('verify', list, error),
+      verified: (submission) => this.#verified.add(submission),
+    });
+    this.#gossiped = new Gossiped(parts.metrics);
+    this.#sharing = parts.nodes > 1 ? new Sharing(parts.links.gossip, parts.clock, parts.metrics) : null;
     this.#verified = new Batch({ maxCount: VERIFIED_BATCH_MAX, flush: (batch) => this.#identify(batch) });
     this.#replay = new Replay(parts.links['wal-writer'], parts.log, {
       isInHand: (lsn) => this.#inHand.has(lsn),
@@ -97,7 +111,7 @@ export class Door {
 
   #logged(batch: readonly Submission[]): void {
     for (const { lsn } of batch) this.#inHand.add(lsn);
-    this.#parse(batch);
+    this.#signatures.parse(batch);
   }
 
   #unlogged(batch: readonly Submission[], error: Error): void {
@@ -106,86 +120,16 @@ export class Door {
     for (const submission of batch) this.#answerRefusal(submission, refusal);
   }
 
-  // --- stage 2: parse, find keys ---
-
-  #parse(batch: readonly Submission[]): void {
-    const end = this.#parts.metrics.stage('parse');
-    const nowMs = this.#parts.clock.now();
-    const chunkMax = this.#parts.verifyBatchSize(batch.length);
-    let chunk: [Submission, readonly Candidate[]][] = [];
-    for (const submission of batch) {
-      const candidates = this.#prepare(submission, nowMs);
-      if (candidates === null) continue;
-      chunk.push([submission, candidates]);
-      if (chunk.length < chunkMax) continue;
-      void this.#verify(chunk);
-      chunk = [];
-    }
-    if (chunk.length > 0) void this.#verify(chunk);
-    end();
+  /** What peers tell of enters behind the log: it stands in theirs (DECISIONS 7). */
+  gossiped(from: string, frames: readonly Uint8Array[]): void {
+    if (this.#quarantine !== null || !this.#connected) return;
+    const fresh = this.#gossiped.read(from, frames, Math.max(0, 4 * this.#parts.inFlightMax() - this.#inHand.size));
+    if (fresh.length > 0) this.#logged(fresh);
   }
 
-  #prepare(submission: Submission, nowMs: number): readonly Candidate[] | null {
-    try {
-      submission.prepared = prepare(submission.route, submission.raw);
-    } catch (error) {
-      if (error instanceof SignatureFormatError) this.#parts.metrics.signatureErrors.inc();
-      this.#refuse(submission, refusalOfError(error));
-      return null;
-    }
-    const candidates = this.#parts.keyring.candidates(submission.prepared, nowMs);
-    if (candidates.length > 0) return candidates;
-    this.#parts.metrics.signatureErrors.inc();
-    this.#refuse(submission, this.#parts.keyring.whyNone(submission.prepared, nowMs));
-    return null;
-  }
-
-  // --- stage 3: signatures ---
-
-  async #verify(chunk: readonly [Submission, readonly Candidate[]][]): Promise<void> {
-    const end = this.#parts.metrics.stage('verify');
-    let verdicts: Uint8Array;
-    try {
-      verdicts = await this.#parts.pool.verify(chunk.flatMap(([, candidates]) => candidates.map(({ check }) => check)));
-    } catch (error) {
-      this.#park(
-        'verify',
-        chunk.map(([submission]) => submission),
-        error,
-      );
-      return;
-    } finally {
-      end();
-    }
-    const valid: Submission[] = [];
-    let at = 0;
-    for (const [submission, candidates] of chunk) {
-      const found = candidates.find((_, index) => verdicts[at + index] === 1);
-      at += candidates.length;
-      if (found === undefined) {
-        this.#parts.metrics.signatureErrors.inc();
-        this.#refuse(submission, { slug: 'bad-signature' });
-        continue;
-      }
-      submission.verifiedBy = found.verifiedBy;
-      submission.stage = 'verified';
-      valid.push(submission);
-    }
-    if (valid.length > 0) await this.#attest(valid);
-  }
-
-  /** HMAC and PCS are vouched for by this node (DECISIONS 17): others cannot check them. */
-  async #attest(valid: readonly Submission[]): Promise<void> {
-    const attested = valid.filter((submission) => this.#parts.keyring.needsAttestation(submission));
-    if (attested.length > 0) {
-      try {
-        await this.#parts.keyring.attest(attested, this.#parts.pool, this.#parts.clock.now());
-      } catch (error) {
-        this.#park('verify', valid, error);
-        return;
-      }
-    }
-    for (const submission of valid) this.#verified.add(submission);
+  /** A peer is connected that may know nothing of what waits here. */
+  peerUp(): void {
+    this.#sharing?.peerUp();
   }
 
   // --- stage 4: dedup ---
@@ -202,8 +146,12 @@ export class Door {
       }
       const earlier = this.#pending.get(submission.content);
       if (earlier !== undefined && earlier !== submission) {
-        this.#join(submission, earlier);
-        continue;
+        if (earlier.origin === '' || submission.origin !== '') {
+          this.#join(submission, earlier);
+          continue;
+        }
+        // This node's log has it now: what a peer told of steps back.
+        this.#inHand.delete(earlier.lsn);
       }
       this.#pending.set(submission.content, submission);
       first.push(submission);
@@ -292,7 +240,10 @@ export class Door {
     // What waited here may have become final meanwhile, or been found on record.
     const list = wanted.filter(({ lsn, recordedAt }) => recordedAt === null && this.#inHand.has(lsn));
     if (list.length === 0) return;
-    for (const submission of list) this.#answerAsync(submission);
+    for (const submission of list) {
+      this.#answerAsync(submission);
+      this.#sharing?.share(submission);
+    }
     try {
       const { batch, transfer } = packProposal(list);
       const nowMs = this.#parts.clock.monotonic();
@@ -301,10 +252,26 @@ export class Door {
         submission.proposedAtMs = nowMs;
       }
       const { taken } = await this.#parts.links.consensus.ask('propose', batch, { transfer });
-      if (taken < list.length) this.#park('propose', list.slice(taken), null);
+      if (taken < list.length) this.#noRoom(list.slice(taken));
     } catch (error) {
       this.#park('propose', list, error);
     }
+  }
+
+  /** What a peer told of may come again; a client's submission waits here. */
+  #noRoom(list: readonly Submission[]): void {
+    this.#park(
+      'propose',
+      list.filter(({ origin }) => origin === ''),
+      null,
+    );
+    const dropped = list.filter(({ origin }) => origin !== '');
+    if (dropped.length === 0) return;
+    for (const submission of dropped) {
+      this.#gossiped.forget(submission, 'no-room');
+      this.#forget(submission);
+    }
+    this.#parts.links.dedup.tell('release', { keys: dropped.map(ledgerKey) });
   }
 
   /** Consensus is heard from now on. It may have decided before on what a client or the log brought in meanwhile. */
@@ -346,7 +313,10 @@ export class Door {
       });
       this.#waiting.answer(submission, (_, first) => (first ? answer : asReplayed(answer)));
       this.#parts.metrics.outcome(answer.status);
-      // The consensus journal settled it in the batch that made it final.
+      // The consensus journal settled it in the batch that made it final, unless the body that it had came from a peer.
+      if (submission.lsn > 0 && block.lsns[index] !== submission.lsn) {
+        this.#settlements.add(submission.lsn, SettledReason.final);
+      }
       this.#forget(submission);
     }
     end();
@@ -382,6 +352,11 @@ export class Door {
   }
 
   #refuse(submission: Submission, refusal: Refusal, ownsIdempotencyKey = true): void {
+    // What depends on the registry may be right once this node has read what its origin has.
+    if (submission.origin !== '') {
+      if (REGISTRY_SLUGS.has(refusal.slug)) this.#gossiped.forget(submission, refusal.slug);
+      else this.#gossiped.refused();
+    }
     this.#answerRefusal(submission, refusal);
     this.#done(submission, SettledReason.refused, ownsIdempotencyKey);
   }
@@ -398,6 +373,7 @@ export class Door {
 
   #forget(submission: Submission, ownsIdempotencyKey = true): void {
     this.#inHand.delete(submission.lsn);
+    this.#sharing?.ended(submission.lsn);
     if (this.#pending.get(submission.content) === submission) this.#pending.take(submission.content);
     if (submission.idempotencyKey !== null && submission.verifiedBy !== null && ownsIdempotencyKey) {
       this.#parts.idempotencyKeys.end(submission.verifiedBy.issuer, submission.idempotencyKey);
@@ -408,6 +384,7 @@ export class Door {
   sweep(): void {
     const nowMs = this.#parts.clock.monotonic();
     this.#waiting.answerOverdue(nowMs, (waiter, submission) => this.#overdueAnswer(waiter, submission, nowMs));
+    this.#sharing?.sweep(nowMs);
     this.#resume('verify');
     this.#resume('recorded');
     if (this.#parts.links.dedup.up) this.#resume('admit');
@@ -438,7 +415,7 @@ export class Door {
   #resume(stage: Parked): void {
     const list = this.#parked[stage].splice(0);
     if (list.length === 0) return;
-    if (stage === 'verify') this.#parse(list);
+    if (stage === 'verify') this.#signatures.parse(list);
     else if (stage === 'admit') void this.#dedup(list);
     else if (stage === 'propose') void this.#propose(list);
     else for (const each of list) this.#replayRecorded(each, each.recordedAt!.height, each.recordedAt!.index);

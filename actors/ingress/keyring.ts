@@ -1,6 +1,11 @@
 // Which keys may have signed a submission, at the registry this node has read. Called by the door before and after the
 // signature check. Its answers are admission only: apply() judges keys again, at block time, alike on every node.
-import { type AttestationClaim, attestationBytes, attestationJson } from '../../protocol/attestation.js';
+import {
+  type Attestation,
+  type AttestationClaim,
+  attestationBytes,
+  attestationJson,
+} from '../../protocol/attestation.js';
 import type { JsonObject } from '../../protocol/json.js';
 import type { KeyRecord } from '../../protocol/kinds/registry-kind.js';
 import {
@@ -29,6 +34,8 @@ export interface KeyringOptions {
   readonly registry: Registry;
   readonly chainId: string;
   readonly nodeId: string;
+  /** Public keys by node id: who may attest. */
+  readonly validators: ReadonlyMap<string, Uint8Array>;
   readonly secrets: readonly { readonly issuer: string; readonly keyId: string; readonly secret: Uint8Array }[];
 }
 
@@ -79,6 +86,26 @@ export class Keyring {
       if (candidates.length === CANDIDATES_MAX[key.publicKey === null ? 'hmac' : 'ed25519']) break;
     }
     return candidates;
+  }
+
+  /**
+   * The same for what a peer tells of: the client's signature where everybody can check it, else the attestation of the
+   * node that could. A secret that this node happens to have says nothing about an attestation.
+   */
+  candidatesOfPeer(prepared: Prepared, attestation: Attestation | null, nowMs: number): Candidate[] {
+    if (attestation === null) {
+      if (prepared.alg !== 'ed25519') return [];
+      return this.candidates(prepared, nowMs);
+    }
+    const { issuer, keyId, nodeId, signature } = attestation;
+    const home = this.#options.validators.get(nodeId);
+    const key = keyOf(this.#registry, issuer, keyId);
+    if (home === undefined || key === undefined || !isOpen(key, nowMs)) return [];
+    if (prepared.alg !== null && (prepared.alg !== key.alg || prepared.issuer !== issuer)) return [];
+    const message = attestationBytes(this.#options.chainId, prepared.body, attestation);
+    const publicKey = key.publicKey === null ? '' : key.publicKey.toString('hex');
+    const check = { operation: CHECK_ED25519, key: home, signature, message } as const;
+    return [{ check, verifiedBy: { issuer, keyId, publicKey } }];
   }
 
   /** Null when the key cannot have made a signature of this length, or its secret is not kept here. */
@@ -144,8 +171,9 @@ export class Keyring {
     if (!maySign(key, prepared.kind)) {
       return { slug: 'forbidden', detail: `key ${keyId} of ${issuer} may not sign kind ${prepared.kind}` };
     }
-    if (this.needsAttestation(submission) && !mayAttest(this.#registry, key, this.#options.nodeId)) {
-      return { slug: 'forbidden', detail: `this node is not a home of key ${keyId}: submit to one that is` };
+    const home = submission.sharedAttestation?.nodeId ?? this.#options.nodeId;
+    if (this.needsAttestation(submission) && !mayAttest(this.#registry, key, home)) {
+      return { slug: 'forbidden', detail: `${home} is not a home of key ${keyId}: submit to a node that is` };
     }
     const verdict = kind.check(prepared.payload);
     return verdict.ok ? null : { slug: 'invalid-payload', errors: verdict.errors };

@@ -74,6 +74,18 @@ export function createMetrics(registry: Registry, depth: () => number) {
       help: 'Submissions refused for an unknown key or a bad signature.',
       registers,
     }),
+    shared: new Counter({
+      name: 'quorate_submissions_shared_total',
+      help: 'Submissions told to peers: for the first time, again, or lost on the way to gossip.',
+      labelNames: ['turn'] as const,
+      registers,
+    }),
+    gossiped: new Counter({
+      name: 'quorate_submissions_gossiped_total',
+      help: 'Submissions that peers told of, by what became of them here.',
+      labelNames: ['result'] as const,
+      registers,
+    }),
     /** Starts the clock of a stage; the returned function stops it. */
     stage: (stage: StageName) => stages.startTimer({ stage }),
     outcome: (status: number) => (status === 200 ? accepted : escalated).inc(),

@@ -25,7 +25,7 @@ export function ingressSpec(config: NodeConfig): ActorSpec<NodeConfig> {
     module: new URL('./actor.js', import.meta.url),
     restart: supervision.restart,
     standby: config.settings.supervision.standby,
-    links: ['wal-writer', 'dedup', 'consensus', 'store'],
+    links: ['wal-writer', 'dedup', 'consensus', 'store', 'gossip'],
     heartbeatMs: supervision.heartbeat_ms,
     memoryMb: supervision.memory_mb,
     // At 256 connections 24 MB cost a fifth of the throughput.

@@ -1,5 +1,6 @@
 // A submission on its way through the node, and the clients that wait for it. Held by the door from admission until it
 // is final or refused. Everything else about it can be rebuilt from the log.
+import type { Attestation } from '../../protocol/attestation.js';
 import type { Prepared } from '../../protocol/submission.js';
 
 /** What a client gets. Header names in lower case. */
@@ -39,9 +40,13 @@ export interface Submission {
   readonly raw: Uint8Array;
   readonly requestId: string;
   readonly idempotencyKey: string | null;
+  /** Node that admitted it and told of it; '' for this one. */
+  readonly origin: string;
+  /** What that node attests, not verified; null for none. */
+  readonly sharedAttestation: Attestation | null;
   /** The clients that get its answer, by the door's numbers for them. */
   readonly waiters: number[];
-  /** Position of its inbox record; 0 until it is written. */
+  /** Position of its inbox record; 0 until it is written, a negative number of its own where only a peer's log has it. */
   lsn: number;
   stage: Stage;
   /** Monotonic milliseconds of the last proposal; 0 before it. */
@@ -84,6 +89,8 @@ export function emptySubmission(
     raw,
     requestId,
     idempotencyKey,
+    origin: '',
+    sharedAttestation: null,
     waiters: [],
     lsn: 0,
     stage: 'logged',

@@ -80,6 +80,12 @@ export class LedgerReader {
     return this.#tables.blocks.doesExist(height);
   }
 
+  /** A block as it was stored: for whoever passes it on as it is. */
+  blockBytes(height: number): Buffer | undefined {
+    const bytes = this.#tables.blocks.get(height);
+    return bytes === undefined ? undefined : Buffer.from(bytes);
+  }
+
   block(height: number): StoredBlock | undefined {
     const bytes = this.#tables.blocks.get(height);
     return bytes === undefined ? undefined : decodeBlock(bytes);

@@ -58,7 +58,8 @@ export function encodeBlockBody(text: string, entries: readonly BodyEntry[]): Bu
 export function decodeBlockBody(bytes: Uint8Array): BlockBody {
   const reader = new FrameReader(bytes);
   const version = reader.u8();
-  if (version !== VERSION) throw new FrameError('version', `block body of version ${version}, this node reads ${VERSION}`);
+  if (version !== VERSION)
+    throw new FrameError('version', `block body of version ${version}, this node reads ${VERSION}`);
   const text = reader.sized().toString('utf8');
   const header = readHeader(text);
   const count = reader.u16();

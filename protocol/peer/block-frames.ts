@@ -1,7 +1,6 @@
-// Frames 32 to 63: asking a peer for blocks and certificates, and what it answers. Called by the consensus host.
+// Frames 32 to 63: asking a peer for blocks, and what it answers. Called by the consensus host.
 // Must never trust what a peer says beside a block: hash and height are read from the block itself.
 import type { Buffer } from 'node:buffer';
-import { FINALIZE, NOTARIZE, NULLIFY, type VoteKind } from '../consensus/vote.js';
 import { FrameError, FrameReader, FrameWriter } from './bytes.js';
 
 /** Frame types, the first byte. */
@@ -10,23 +9,17 @@ export const BlockFrame = {
   request: 32,
   body: 33,
   absent: 34,
-  /** Certificates of one view; answered by consensus messages. */
-  certificates: 35,
   /** Final blocks from a height on; answered by `stored`, each with one block, and `end`. */
-  range: 36,
-  stored: 37,
-  end: 38,
+  range: 35,
+  stored: 36,
+  end: 37,
 } as const;
-
-export const BLOCK_FRAME_FIRST = 32;
-export const BLOCK_FRAME_LAST = 63;
 
 export type BlockExchange =
   | { readonly type: 'request'; readonly hash: string; readonly view: number }
   /** `body`: block-body.ts. */
   | { readonly type: 'body'; readonly body: Uint8Array }
   | { readonly type: 'absent'; readonly hash: string }
-  | { readonly type: 'certificates'; readonly view: number; readonly kinds: readonly VoteKind[] }
   /** Both ends inclusive. */
   | { readonly type: 'range'; readonly from: number; readonly to: number }
   /** `block`: ledger/block-codec.ts, with its certificate. */
@@ -35,10 +28,10 @@ export type BlockExchange =
   | { readonly type: 'end'; readonly from: number; readonly next: number; readonly tip: number };
 
 const HASH_BYTES = 32;
-const KINDS: readonly VoteKind[] = [NOTARIZE, NULLIFY, FINALIZE];
 
 export function encodeBlockFrame(frame: BlockExchange): Buffer {
-  const writer = new FrameWriter(frame.type === 'body' ? frame.body.length + 1 : 64);
+  const carried = frame.type === 'body' ? frame.body.length : frame.type === 'stored' ? frame.block.length : 64;
+  const writer = new FrameWriter(carried + 1);
   writer.u8(BlockFrame[frame.type]);
   switch (frame.type) {
     case 'request':
@@ -47,11 +40,6 @@ export function encodeBlockFrame(frame: BlockExchange): Buffer {
       return writer.bytes(frame.body).finish();
     case 'absent':
       return writer.hex(frame.hash).finish();
-    case 'certificates': {
-      let mask = 0;
-      for (const kind of frame.kinds) mask |= 1 << (kind - 1);
-      return writer.count(frame.view).u8(mask).finish();
-    }
     case 'range':
       return writer.count(frame.from).count(frame.to).finish();
     case 'stored':
@@ -78,12 +66,6 @@ function readFrame(reader: FrameReader): BlockExchange {
       return { type: 'body', body: reader.bytes(reader.rest) };
     case BlockFrame.absent:
       return { type: 'absent', hash: reader.hex(HASH_BYTES) };
-    case BlockFrame.certificates: {
-      const view = reader.count();
-      const mask = reader.u8();
-      if (mask === 0 || mask >= 1 << KINDS.length) throw new FrameError('malformed', `kinds ${mask}, expected 1 to 7`);
-      return { type: 'certificates', view, kinds: KINDS.filter((kind) => (mask & (1 << (kind - 1))) !== 0) };
-    }
     case BlockFrame.range:
       return { type: 'range', from: reader.count(), to: reader.count() };
     case BlockFrame.stored:
@@ -91,6 +73,6 @@ function readFrame(reader: FrameReader): BlockExchange {
     case BlockFrame.end:
       return { type: 'end', from: reader.count(), next: reader.count(), tip: reader.count() };
     default:
-      throw new FrameError('unknown-type', `frame of type ${type}, this node reads 32 to 38 here`);
+      throw new FrameError('unknown-type', `frame of type ${type}, this node reads 32 to 37 here`);
   }
 }

@@ -116,7 +116,8 @@ export class FrameReader {
 
   count(): number {
     const value = this.u32() * TWO_32 + this.u32();
-    if (!Number.isSafeInteger(value)) throw new FrameError('malformed', `the count before byte ${this.#at} is above 2^53`);
+    if (!Number.isSafeInteger(value))
+      throw new FrameError('malformed', `the count before byte ${this.#at} is above 2^53`);
     return value;
   }
 

@@ -9,9 +9,6 @@ import { InboxRoute } from '../wal-record.js';
 import { readAttested, writeAttested } from './block-body.js';
 import { FrameError, FrameReader, FrameWriter } from './bytes.js';
 
-export const SUBMISSION_FRAME_FIRST = 64;
-export const SUBMISSION_FRAME_LAST = 95;
-
 const SUBMISSIONS = 64;
 /** Bodies of one frame: one alone may be larger than this, and still fits a frame. */
 const FRAME_BODY_BYTES = 256 * 1024;
