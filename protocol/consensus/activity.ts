@@ -1,6 +1,6 @@
 // Why the current view should end in time, and when the host must wake the core (R8, R9 as DECISIONS 28 words it).
 // Called by step() before the rules that act in the current view, and after them.
-// Must never arm a timer in an idle cluster: without work, nothing is sent and nothing times out.
+// Must never let a view time out in an idle cluster: without work, nothing but a status now and then is sent.
 import { maySign } from './ballot.js';
 import { chainTo } from './chain.js';
 import { leaderOf } from './context.js';
@@ -18,7 +18,8 @@ export interface Backlog {
 }
 
 export function backlog(state: State): Backlog {
-  if (state.newest.view === state.finalized.view) return { depth: 0, entryCount: 0, content: false };
+  // What is decided needs no further view, only bodies.
+  if (state.newest.view <= state.decided.view) return { depth: 0, entryCount: 0, content: false };
   const chain = chainTo(state, state.newest.hash, state.newest.view);
   if (chain.state === 'foreign') return { depth: 0, entryCount: 0, content: true };
   let entryCount = 0;
@@ -85,12 +86,12 @@ export function giveUpAtMs(turn: Turn): number | null {
   return since + (seen ? leaveMs : leaderMs);
 }
 
-/** Sets `state.wakeAtMs`: only moments at which the core would really do something. */
-export function setWakeUp(turn: Turn): void {
+/** Sets `state.wakeAtMs`: only moments at which the core would really do something, those of R10, 1.8 and 1.10 being `due`. */
+export function setWakeUp(turn: Turn, due: readonly (number | null)[]): void {
   const { state, context } = turn;
   const moments: number[] = [];
   if (state.halted === null && state.started) {
-    if (state.repeatAtMs !== null) moments.push(state.repeatAtMs);
+    for (const moment of due) if (moment !== null) moments.push(moment);
     const giveUp = giveUpAtMs(turn);
     if (giveUp !== null && maySign(turn, NULLIFY, state.view, null)) moments.push(giveUp);
     const leads = leaderOf(context, state.view) === context.self;

@@ -1,74 +1,102 @@
-// The door (R0): which messages are worth counting, and what a peer that lags is answered.
+// The door (R0): which messages are worth counting.
 // Called by step() for every message; everything behind it may rely on verified signatures.
 // Must never let an unverified vote or certificate through, nor store more for one view than n × 3 votes and one block.
 
-import { activeSince } from './activity.js';
 import { castVote } from './ballot.js';
 import { ballotFault, type Certificate, certificateFault, HASH_HEX, verifySignature } from './certificate.js';
 import { disownVote, refuteTip } from './certify.js';
 import { leaderOf } from './context.js';
+import { type Evidence, evidenceFault } from './evidence.js';
 import { type BlockRef, JUSTIFICATION_MAX, type Proposal, type Vote } from './message.js';
-import { certificateOf, certificatesHeld, viewState, voteOf } from './state.js';
-import type { Turn } from './turn.js';
-import { FINALIZE, NOTARIZE, NULLIFY } from './vote.js';
+import { certificateOf, viewState, voteOf } from './state.js';
+import { accuse, chargeWaste, isAccused, isHeard, refuse, type Turn } from './turn.js';
+import { FINALIZE, NOTARIZE } from './vote.js';
+
+/** Up to so many validators every vote is verified; beyond, not one that a certificate has made superfluous. */
+const EAGER_MAX = 16;
 
 /** Votes for the current view and the one after it, above the finalized view; each is verified once. */
 export function admitVote(turn: Turn, from: number | null, vote: Vote): void {
   const { state, context } = turn;
   const { kind, view, hash, signer, signature } = vote;
-  if (ballotFault(kind, view, hash) !== null) return;
-  if (kind === NULLIFY && view <= state.view && from === signer) helpStuck(turn, from, view);
-  if (view <= state.finalized.view || view > state.view + 1) return;
-  const known = voteOf(state.views.get(view), kind, signer);
+  if (ballotFault(kind, view, hash) !== null) {
+    refuse(turn, 'malformed');
+    return;
+  }
+  if (view <= state.finalized.view || view > state.view + 1) {
+    refuse(turn, 'out-of-range');
+    return;
+  }
+  const entry = state.views.get(view);
+  const known = voteOf(entry, kind, signer);
   if (known !== undefined && known.hash === hash) return;
-  if (!verifySignature(context, signer, signature, kind, view, hash)) return;
+  // A second different one says all; a third may not cost another verification.
+  if (known !== undefined && isAccused(state, signer, view, kind === NOTARIZE ? 'E1' : 'E2')) return;
+  if (context.validators.length > EAGER_MAX && certificateOf(entry, kind)?.hash === hash && entry !== undefined) return;
+  if (!isHeard(turn, from)) return;
+  if (!verifySignature(context, signer, signature, kind, view, hash)) {
+    chargeWaste(turn, from, 1);
+    return;
+  }
   if (signer === context.self) disownVote(turn, view);
   else castVote(turn, { kind, view, hash, signer, signature });
 }
 
-/**
- * Who repeats Nullify for a view that we have left, or sit in without a reason to leave it, lacks certificates that we
- * hold. The answer goes to that peer alone. (The smallest form of R10. Votes are never answered with votes: two idle
- * nodes would go on for ever.)
- */
-function helpStuck(turn: Turn, from: number, view: number): void {
+/** Certificates are welcome from any view: they prove themselves. False when it does not hold. */
+export function admitCertificate(turn: Turn, from: number | null, certificate: Certificate): boolean {
   const { state, context } = turn;
-  if (from === context.self) return;
-  if (view === state.view && activeSince(state) !== null) return;
-  const certificates = view > state.finalized.view ? certificatesHeld(state, view) : [];
-  if (state.finalized.certificate !== null) certificates.unshift(state.finalized.certificate);
-  for (const certificate of certificates) {
-    turn.effects.push({ type: 'send', to: from, message: { type: 'certificate', epoch: context.epoch, certificate } });
-  }
-}
-
-/** Certificates are welcome from any view: they prove themselves. */
-export function admitCertificate(turn: Turn, certificate: Certificate): void {
-  const { state, context } = turn;
-  const { kind, view, hash } = certificate;
+  const { kind, view, hash, signers } = certificate;
   const tip = state.finalized;
-  if (view < tip.view || (view === tip.view && (kind !== FINALIZE || hash === tip.hash))) return;
+  if (view < tip.view || (view === tip.view && (kind !== FINALIZE || hash === tip.hash))) return true;
   const entry = state.views.get(view);
   const held = certificateOf(entry, kind);
-  if (held !== null && held.hash === hash) return;
+  if (held !== null && held.hash === hash) return true;
+  if (!isHeard(turn, from)) return false;
   const known = (signer: number): Uint8Array | undefined => {
     const vote = voteOf(entry, kind, signer);
     return vote?.hash === hash ? vote.signature : undefined;
   };
-  if (certificateFault(context, certificate, known) !== null) return;
+  if (certificateFault(context, certificate, known) !== null) {
+    chargeWaste(turn, from, signers.length);
+    return false;
+  }
   if (view === tip.view) refuteTip(turn, certificate);
   else turn.certificates.push(certificate);
+  return true;
+}
+
+/** Somebody else's accusation, proved again here before it is kept or passed on (1.9). */
+export function admitEvidence(turn: Turn, from: number | null, evidence: Evidence): void {
+  const { state, context } = turn;
+  const { signer, view } = evidence.first;
+  if (isAccused(state, signer, view, evidence.rule) || !isHeard(turn, from)) return;
+  if (evidenceFault(context, evidence) !== null) {
+    chargeWaste(turn, from, 2);
+    return;
+  }
+  accuse(turn, evidence);
 }
 
 /** Whether a proposal is worth a look: well formed, above the finalized view, and signed by its view's leader. */
-export function proposalIsSigned(turn: Turn, { block, signature, justification }: Proposal): boolean {
+export function proposalIsSigned(turn: Turn, from: number | null, proposal: Proposal): boolean {
   const { state, context } = turn;
-  if (justification.length > JUSTIFICATION_MAX || !wellFormed(block) || block.view <= state.finalized.view)
+  const { block, signature, justification } = proposal;
+  if (justification.length > JUSTIFICATION_MAX || !wellFormed(block)) {
+    refuse(turn, 'malformed');
     return false;
+  }
+  if (block.view <= state.finalized.view) {
+    refuse(turn, 'out-of-range');
+    return false;
+  }
   const leader = leaderOf(context, block.view);
   const known = voteOf(state.views.get(block.view), NOTARIZE, leader);
   if (known?.hash === block.hash) return true;
-  return verifySignature(context, leader, signature, NOTARIZE, block.view, block.hash);
+  if (known !== undefined && isAccused(state, leader, block.view, 'E1')) return false;
+  if (!isHeard(turn, from)) return false;
+  if (verifySignature(context, leader, signature, NOTARIZE, block.view, block.hash)) return true;
+  chargeWaste(turn, from, 1);
+  return false;
 }
 
 /**
@@ -78,7 +106,10 @@ export function proposalIsSigned(turn: Turn, { block, signature, justification }
 export function admitProposal(turn: Turn, from: number | null, proposal: Proposal): void {
   const { state, context } = turn;
   const { block, signature } = proposal;
-  if (block.view <= state.finalized.view || block.view > state.view + 1) return;
+  if (block.view <= state.finalized.view || block.view > state.view + 1) {
+    refuse(turn, 'out-of-range');
+    return;
+  }
   const leader = leaderOf(context, block.view);
   const known = voteOf(state.views.get(block.view), NOTARIZE, leader);
   if (leader === context.self) {
@@ -87,10 +118,23 @@ export function admitProposal(turn: Turn, from: number | null, proposal: Proposa
   }
   castVote(turn, { kind: NOTARIZE, view: block.view, hash: block.hash, signer: leader, signature });
   if (known !== undefined && known.hash !== block.hash) return;
+  if (!hasRoom(turn)) return;
   const entry = viewState(state, block.view);
   entry.proposal ??= proposal;
   entry.proposalFrom ??= from;
   admitBlock(turn, block);
+}
+
+/** Blocks that a node holds while it waits for a body below them. */
+const BLOCKS_BEHIND_MAX = 256;
+
+/** Whether a proposed block may be kept: not by a node that is behind, could not use it, and would gather them without end. */
+function hasRoom(turn: Turn): boolean {
+  const { state } = turn;
+  const behind = state.decided.view > state.finalized.view;
+  if (state.catchup === null && (!behind || state.blocks.size < BLOCKS_BEHIND_MAX)) return true;
+  refuse(turn, 'out-of-range');
+  return false;
 }
 
 /** A body the host holds now: the one proposed, or one that was asked for. */

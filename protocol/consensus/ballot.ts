@@ -37,7 +37,8 @@ export function ownVotes(state: State, self: number, view: number): OwnVotes {
 export function maySign(turn: Turn, kind: VoteKind, view: number, hash: string | null): boolean {
   const { state, context } = turn;
   if (context.self === null || !state.started || state.quarantined !== null || state.halted !== null) return false;
-  if (view <= state.floorView || view <= state.finalized.view) return false;
+  // Below a Finalization, committed or not, no vote is of use to anybody.
+  if (view <= state.floorView || view <= state.decided.view) return false;
   return mayVote(ownVotes(state, context.self, view), kind, hash);
 }
 

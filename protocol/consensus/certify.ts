@@ -4,11 +4,16 @@
 import { castVote, signVote } from './ballot.js';
 import type { Certificate } from './certificate.js';
 import { chainTo } from './chain.js';
+import { leaderOf } from './context.js';
 import { evidenceOf } from './evidence.js';
 import type { Vote } from './message.js';
-import { certificateOf, type State, type ViewState, viewState, voteOf } from './state.js';
+import { certificateOf, forgetDecided, type State, type ViewState, viewState, voteOf } from './state.js';
 import { accuse, broadcast, halt, type Turn } from './turn.js';
 import { FINALIZE, NOTARIZE, NULLIFY } from './vote.js';
+
+/** Up to so many validators all pass a certificate on; beyond, three of them and the next leader do. */
+const ALL_RELAY_MAX = 16;
+const RELAYS = 3;
 
 /** R5: store, record, broadcast once; then what follows from it (R6). Duplicates and finalized views change nothing. */
 export function acceptCertificate(turn: Turn, certificate: Certificate): void {
@@ -27,8 +32,19 @@ export function acceptCertificate(turn: Turn, certificate: Certificate): void {
   if (certificate.kind !== FINALIZE || chainTo(state, certificate.hash!, certificate.view).state !== 'complete') {
     turn.records.push({ type: 'certificate', epoch: context.epoch, certificate });
   }
-  broadcast(turn, { type: 'certificate', epoch: context.epoch, certificate });
+  if (relays(turn, certificate.view)) broadcast(turn, { type: 'certificate', epoch: context.epoch, certificate });
   finalizeVote(turn, entry);
+  forgetDecided(state, context.self);
+}
+
+/**
+ * Votes go to everybody, so a certificate passed on matters only where votes were lost or held back. From every one of 100
+ * validators that would be 87 MB a view; what three relays do not reach, R10 does.
+ */
+function relays({ context }: Turn, view: number): boolean {
+  const n = context.validators.length;
+  if (n <= ALL_RELAY_MAX || context.self === null || leaderOf(context, view + 1) === context.self) return true;
+  return (context.self + view) % n < RELAYS;
 }
 
 /** Stores a certificate and what is known by it alone. Also what replay does with one. */
@@ -40,11 +56,13 @@ export function keepCertificate(state: State, certificate: Certificate): void {
   else {
     entry.finalization = certificate;
     state.uncommitted.push(view);
+    if (view > state.decided.view) state.decided = { view, hash: hash! };
   }
   if (view > state.certifiedView) state.certifiedView = view;
   if (hash !== null && view > state.newest.view) state.newest = { view, hash };
   for (const [key, want] of state.wanted) {
-    if (want.type === 'certificate' && want.view === view && want.kinds.includes(kind)) state.wanted.delete(key);
+    if (want.type !== 'certificate') continue;
+    if (want.view < state.decided.view || (want.view === view && want.kinds.includes(kind))) state.wanted.delete(key);
   }
 }
 
@@ -63,12 +81,18 @@ function votesIn({ kind, view, hash, signers, signatures }: Certificate): Vote[]
   return signers.map((signer, i) => ({ kind, view, hash, signer, signature: signatures[i]! }));
 }
 
-/** CONSENSUS.md 1.8: a verified own signature without a record of it. From here on this node signs nothing, also after a restart. */
+/**
+ * CONSENSUS.md 1.8: a verified own signature without a record of it. From here on this node signs nothing, also after a
+ * restart. The second time, above the floor of a rejoin, only one thing can be the reason, and asking others cannot help.
+ */
 export function disownVote(turn: Turn, view: number): void {
   const { state } = turn;
   if (view <= state.floorView || state.quarantined !== null) return;
-  const reason = `a vote of this node in view ${view} is not in its log: the log lost votes, or the key is used twice`;
+  if (state.forgotten !== null && view >= state.forgotten.from && view <= state.forgotten.to) return;
+  const cause = state.rejoined ? 'the key is used twice' : 'the log lost votes, or the key is used twice';
+  const reason = `a vote of this node in view ${view} is not in its log: ${cause}`;
   state.quarantined = reason;
+  state.barred = state.rejoined;
   turn.records.push({ type: 'quarantine', epoch: turn.context.epoch, reason });
   turn.effects.push({ type: 'quarantine', reason });
 }
@@ -106,5 +130,4 @@ export function enterView(turn: Turn): void {
   state.contentSinceMs = null;
   state.engagedSinceMs = null;
   state.declined = false;
-  state.repeatAtMs = null;
 }

@@ -1,5 +1,5 @@
 // Commit (R7): what is final, in order, and the safety halt when two things would be.
-// Called by step() and replay() whenever a Finalization or a missing body has come.
+// Called by step() and replay() whenever a Finalization or a missing body has come, and by catch-up with what it proved.
 // Must never advance the finalized view over a body that is not held, in memory or on replay.
 import type { Certificate } from './certificate.js';
 import { chainTo } from './chain.js';
@@ -7,10 +7,13 @@ import type { Effect } from './effect.js';
 import { type BlockEntry, prune, type State } from './state.js';
 import { halt, type Turn, want } from './turn.js';
 
+/** Up to so many missing blocks are fetched one by one along their hashes; more by catch-up (1.10). */
+const WALK_MAX = 16;
+
 /** Commits the highest Finalization whose whole chain is held, and asks for what the others lack. */
 export function commitFinalized(turn: Turn): void {
-  const { state, context } = turn;
-  if (state.uncommitted.length === 0) return;
+  const { state } = turn;
+  if (state.uncommitted.length === 0 || state.catchup !== null) return;
   const views = [...state.uncommitted].sort((a, b) => b - a);
   for (const view of views) {
     if (view <= state.finalized.view) return;
@@ -24,14 +27,45 @@ export function commitFinalized(turn: Turn): void {
       return;
     }
     if (chain.state === 'missing') {
+      const lowest = chain.entries.at(-1)?.block.height ?? state.finalized.height;
+      if (lowest - 1 - state.finalized.height > WALK_MAX) {
+        beginCatchup(state, chain.entries[0]!.block.height);
+        return;
+      }
       want(turn, { type: 'block', hash: chain.hash, view: chain.view }, null);
       continue;
     }
-    for (let i = chain.entries.length - 1; i >= 0; i--) recordBlock(turn, chain.entries[i]!);
-    const height = chain.entries[0]!.block.height;
-    turn.records.push({ type: 'finalization', epoch: context.epoch, height, certificate });
-    turn.effects.push(advance(state, chain.entries, certificate));
+    if (bypassed(turn, chain.entries, view)) return;
+    commitChain(turn, chain.entries, certificate);
   }
+}
+
+/** Records the bodies of `entries` (newest first, a complete chain), then what makes them final, and hands them out. */
+export function commitChain(turn: Turn, entries: readonly BlockEntry[], finalization: Certificate): void {
+  for (let i = entries.length - 1; i >= 0; i--) recordBlock(turn, entries[i]!);
+  const { height } = entries[0]!.block;
+  turn.records.push({ type: 'finalization', epoch: turn.context.epoch, height, certificate: finalization });
+  turn.effects.push(advance(turn.state, entries, finalization));
+}
+
+/** From here on blocks come forward by height; what was gathered backwards is dropped, and fetched again where it is needed. */
+function beginCatchup(state: State, toHeight: number): void {
+  state.catchup = { toHeight, lastPeer: 0, failed: new Set(), retryAtMs: null };
+  for (const [key, want] of state.wanted) if (want.type === 'block') state.wanted.delete(key);
+  state.blocks.clear();
+}
+
+/** R7: a lower Finalization that this chain passes by contradicts it, and one of the two must not be there. */
+function bypassed(turn: Turn, entries: readonly BlockEntry[], view: number): boolean {
+  const { state } = turn;
+  const hashes = new Set(entries.map(({ block }) => block.hash));
+  for (const lower of state.uncommitted) {
+    const hash = lower < view ? state.views.get(lower)!.finalization!.hash! : null;
+    if (hash === null || hashes.has(hash)) continue;
+    halt(turn, `the Finalization of view ${view} does not build on the one of view ${lower}`);
+    return true;
+  }
+  return false;
 }
 
 /** The body goes into the journal once, before the first record that relies on it. */

@@ -1,14 +1,13 @@
 // What a node does in a view that is not its own to fill: notarize the leader's block (R3) or give the view up (R4).
 // Called by step() in every turn.
 // Must never call a block invalid that is merely not judged, or not justified, yet.
-import { activeSince, currentDelays, giveUpAtMs } from './activity.js';
+import { giveUpAtMs } from './activity.js';
 import { maySign, signVote } from './ballot.js';
 import { ancestry, chainTo, judge } from './chain.js';
 import { recordBlock } from './commit.js';
 import { leaderOf } from './context.js';
 import type { BlockRef } from './message.js';
-import { justification, proposalMessage } from './propose.js';
-import { parentCertificate, type ViewState, VOTE_KINDS, viewState, voteOf } from './state.js';
+import { parentCertificate, voteOf } from './state.js';
 import { broadcast, type Turn, want } from './turn.js';
 import { FINALIZE, NOTARIZE, NULLIFY } from './vote.js';
 
@@ -32,9 +31,9 @@ export function notarize(turn: Turn): void {
   if (vote !== null) broadcast(turn, { type: 'vote', epoch: context.epoch, vote });
 }
 
-/** What is final cannot be built around: the finalized view has no Nullification that could justify it. */
+/** What is final cannot be built around: its view has no Nullification that could justify it. */
 function besideTip(turn: Turn, block: BlockRef): boolean {
-  const tip = turn.state.finalized;
+  const tip = turn.state.decided;
   return block.parentView < tip.view || (block.parentView === tip.view && block.parentHash !== tip.hash);
 }
 
@@ -79,50 +78,4 @@ function reasonToNullify(turn: Turn): boolean {
   let others = 0;
   for (const vote of entry.votes[NULLIFY - 1]!) if (vote !== undefined && vote.signer !== context.self) others += 1;
   return others > state.faults;
-}
-
-/** R4: while a nullified view cannot be left, and something waits for that, repeat every t_r what the peers may have missed. */
-export function repeat(turn: Turn): void {
-  const { state, context } = turn;
-  const entry = state.views.get(state.view);
-  if (context.self === null || voteOf(entry, NULLIFY, context.self) === undefined) return;
-  if (activeSince(state) === null) {
-    state.repeatAtMs = null;
-    return;
-  }
-  if (state.repeatAtMs !== null && turn.now >= state.repeatAtMs) {
-    repeatEntry(turn);
-    repeatVotes(turn, entry!);
-    state.repeatAtMs = null;
-  }
-  state.repeatAtMs ??= turn.now + currentDelays(turn).repeatMs;
-}
-
-/** The certificates that prove where this node is: its tip, and how it came into the current view. */
-export function repeatEntry(turn: Turn): void {
-  const { state, context } = turn;
-  const tip = state.finalized.certificate;
-  if (tip !== null) broadcast(turn, { type: 'certificate', epoch: context.epoch, certificate: tip });
-  const before = state.views.get(state.view - 1);
-  const entrance = parentCertificate(before) ?? before?.nullification ?? null;
-  if (entrance !== null) broadcast(turn, { type: 'certificate', epoch: context.epoch, certificate: entrance });
-}
-
-/** The same bytes again: the own proposal of this view, if there is one, and the own votes. Signs nothing. */
-export function repeatVotes(turn: Turn, entry: ViewState): void {
-  const { context, state } = turn;
-  if (context.self === null) return;
-  const notarized = voteOf(entry, NOTARIZE, context.self);
-  const leads = leaderOf(context, entry.view) === context.self;
-  const block = leads && notarized !== undefined ? state.blocks.get(notarized.hash!)?.block : undefined;
-  if (block !== undefined) {
-    const proposal = { block, signature: notarized!.signature, justification: justification(state, block) };
-    viewState(state, entry.view).proposal = proposal;
-    broadcast(turn, proposalMessage(turn, proposal));
-  }
-  for (const kind of VOTE_KINDS) {
-    const vote = voteOf(entry, kind, context.self);
-    if (vote === undefined || (block !== undefined && kind === NOTARIZE)) continue;
-    broadcast(turn, { type: 'vote', epoch: context.epoch, vote });
-  }
 }

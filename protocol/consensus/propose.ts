@@ -1,7 +1,7 @@
 // The leader's rule (R2): choose the parent, have a block built, sign and send it.
 // Called by step() in every turn, and with the host's answer to `build`.
 // Must never put its name to a second block of one view; the guard in ballot.ts would refuse it.
-import { backlog } from './activity.js';
+import { backlog, currentDelays } from './activity.js';
 import { maySign, signVote } from './ballot.js';
 import type { Certificate } from './certificate.js';
 import { ancestry, chainTo } from './chain.js';
@@ -88,6 +88,7 @@ export function takeBuilt(turn: Turn, view: number, block: BlockRef | null): voi
   const signature = own.votes[NOTARIZE - 1]![context.self!]!.signature;
   own.proposal = { block, signature, justification: justification(state, block) };
   broadcast(turn, proposalMessage(turn, own.proposal));
+  for (const peer of state.peers) peer.proposalAtMs = turn.now + currentDelays(turn).repeatMs;
 }
 
 export function proposalMessage(turn: Turn, proposal: Proposal): Message {

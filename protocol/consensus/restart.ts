@@ -7,10 +7,9 @@ import { chainTo } from './chain.js';
 import { advance } from './commit.js';
 import type { Context } from './context.js';
 import type { Effect } from './effect.js';
-import { repeatEntry, repeatVotes } from './follow.js';
 import type { JournalRecord } from './journal.js';
 import { certificatesHeld, type State, VOTE_KINDS, viewState, voteOf } from './state.js';
-import { accusationKey, type Turn } from './turn.js';
+import { keepAccusation, type Turn } from './turn.js';
 
 const NO_EFFECTS: readonly Effect[] = [];
 
@@ -40,6 +39,9 @@ export function replay(context: Context, state: State, record: JournalRecord): r
       return NO_EFFECTS;
     case 'finalization': {
       const { view, hash } = record.certificate;
+      if (view === state.finalized.view && hash === state.finalized.hash && state.finalized.certificate === null) {
+        state.finalized = { ...state.finalized, certificate: record.certificate };
+      }
       if (view <= state.finalized.view) return NO_EFFECTS;
       keepCertificate(state, record.certificate);
       const chain = chainTo(state, hash!, view);
@@ -50,14 +52,18 @@ export function replay(context: Context, state: State, record: JournalRecord): r
       return NO_EFFECTS;
     case 'evidence': {
       const { evidence } = record;
-      if (evidence.first.view > state.finalized.view) state.accused.set(accusationKey(evidence), evidence.first.view);
+      keepAccusation(state, evidence);
       return [{ type: 'evidence', evidence }];
     }
     case 'quarantine':
       state.quarantined ??= record.reason;
+      state.barred = state.rejoined;
       return NO_EFFECTS;
     case 'rejoin':
+      state.quarantined = state.doubt;
       state.floorView = Math.max(state.floorView, record.view);
+      state.rejoined = true;
+      state.barred = false;
       return NO_EFFECTS;
     case 'halt':
       state.halted ??= record.reason;
@@ -67,8 +73,8 @@ export function replay(context: Context, state: State, record: JournalRecord): r
 
 /**
  * `start`: the view is above every certificate and not below any own vote; own votes count again (at n = 1, or when all
- * nodes crashed at once, nobody else will say them); finalize votes that a crash cut off are made up for (R6); what may
- * never have left is sent again.
+ * nodes crashed at once, nobody else will say them); finalize votes that a crash cut off are made up for (R6). What may
+ * never have left goes to those whose status shows that they lack it (R10).
  */
 export function resume(turn: Turn): void {
   const { state, context } = turn;
@@ -81,8 +87,6 @@ export function resume(turn: Turn): void {
   if (state.quarantined !== null) turn.effects.push({ type: 'quarantine', reason: state.quarantined });
   state.view = Math.max(state.finalized.view, state.certifiedView) + 1;
   const views = [...state.views.values()].sort((a, b) => a.view - b.view);
-  repeatEntry(turn);
-  for (const entry of views) repeatVotes(turn, entry);
   for (const entry of views) {
     for (const kind of VOTE_KINDS) {
       const own = context.self === null ? undefined : voteOf(entry, kind, context.self);
@@ -103,7 +107,9 @@ export function resume(turn: Turn): void {
  */
 export function checkpoint(context: Context, state: State): JournalRecord[] {
   const { epoch } = context;
-  const records: JournalRecord[] = [{ type: 'floor', epoch, view: Math.max(state.floorView, state.finalized.view) }];
+  const floor = Math.max(state.floorView, state.finalized.view, state.forgotten?.to ?? 0);
+  const records: JournalRecord[] = [{ type: 'floor', epoch, view: floor }];
+  if (state.rejoined) records.push({ type: 'rejoin', epoch, view: state.floorView });
   for (const { block, durable } of state.blocks.values()) if (durable) records.push({ type: 'block', block });
   for (const entry of state.views.values()) {
     for (const certificate of certificatesHeld(state, entry.view)) {

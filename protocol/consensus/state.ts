@@ -4,6 +4,7 @@
 import type { Certificate } from './certificate.js';
 import type { Context } from './context.js';
 import type { Contents, Want } from './effect.js';
+import type { Evidence } from './evidence.js';
 import type { BlockRef, Proposal, Vote } from './message.js';
 import { faults, quorum } from './quorum.js';
 import { FINALIZE, NOTARIZE, NULLIFY, type VoteKind } from './vote.js';
@@ -48,6 +49,43 @@ export interface BuildRequest {
   readonly contents: Contents;
 }
 
+/** What is kept about the validator at the other end of a link. */
+export interface Peer {
+  connected: boolean;
+  /** What its newest status claims: a hint whom to ask, never believed. */
+  height: number;
+  /** Not before these moments: another status sent to it alone, another answer to its status or recover, our proposal again. */
+  statusAtMs: number;
+  answerAtMs: number;
+  recoveredAtMs: number;
+  proposalAtMs: number;
+  /** Signatures that it made this node verify in vain until `wasteEndsMs`, when the count begins anew (R0). */
+  wasted: number;
+  wasteEndsMs: number;
+}
+
+/** Why a message was dropped at the door (R0), counted for the host's metrics. */
+export type Refusal = 'epoch' | 'malformed' | 'signature' | 'muted' | 'out-of-range' | 'unasked';
+
+/** Being far behind (1.10): blocks come forward from `finalized.height + 1` until `toHeight`. */
+export interface Catchup {
+  toHeight: number;
+  /** Who was asked last; the next one in order is asked next. */
+  lastPeer: number;
+  /** Who gave nothing, or something wrong, since the last progress of all. */
+  readonly failed: Set<number>;
+  /** Everybody failed: ask again then. */
+  retryAtMs: number | null;
+}
+
+/** Asking the others where they are, to leave the quarantine (1.8). */
+export interface Recovery {
+  readonly nonce: string;
+  /** The view that each answer proved, by validator. */
+  readonly answers: Map<number, number>;
+  askAtMs: number;
+}
+
 export interface State {
   readonly faults: number;
   readonly quorum: number;
@@ -64,6 +102,10 @@ export interface State {
   readonly blocks: Map<string, BlockEntry>;
   /** Views with a Finalization that is not committed, for lack of a body. */
   uncommitted: number[];
+  /** The highest view with a Finalization, committed or not: below it nothing is open any more. */
+  decided: { readonly view: number; readonly hash: string };
+  /** Between these views own votes above the tip were forgotten, because this node is far behind (1.10). */
+  forgotten: { readonly from: number; readonly to: number } | null;
   pendingCount: number;
   /** Reasons for the current view to end in time, each since when; null where it does not hold (R9). */
   pendingSinceMs: number | null;
@@ -72,16 +114,31 @@ export interface State {
   /** The host could not build in this view. */
   declined: boolean;
   building: BuildRequest | null;
-  /** When to repeat what this view's peers may have missed (R4, t_r). */
-  repeatAtMs: number | null;
+  /** When the last status went to all, and whose turn is next where it goes to some (R10). */
+  statusSentAtMs: number;
+  statusTurn: number;
+  /** By validator; one more at the end stands for all others. */
+  readonly peers: readonly Peer[];
+  readonly refused: Record<Refusal, number>;
+  catchup: Catchup | null;
+  /** Whose answer to a `catchup` effect is awaited. */
+  syncing: number | null;
+  recovery: Recovery | null;
   /** By validator: our view when its link last brought anything. */
   readonly heardInView: number[];
   /** Wants that were given out and not answered; the host may stop fetching what is no longer here. */
   readonly wanted: Map<string, Want>;
-  /** Evidence given out, with its view. */
+  /** Evidence given out, with its view. Never forgotten, and bounded for each validator (1.9). */
   readonly accused: Map<string, number>;
+  /** The same evidence, for peers whose link comes up. */
+  readonly evidence: Evidence[];
   /** Why this node signs nothing although its core runs (a doubtful log, CONSENSUS.md 1.8), or null. */
   quarantined: string | null;
+  /** The reason that the state was made with: it stands outside the log, so that no record in there ends it. */
+  readonly doubt: string | null;
+  /** The log holds the end of a quarantine. One after it is not left again: the key is used twice. */
+  rejoined: boolean;
+  barred: boolean;
   /** Why the core stopped for good, or null. */
   halted: string | null;
   started: boolean;
@@ -121,21 +178,51 @@ export function createState(context: Context, options: StateOptions): State {
     views: new Map(),
     blocks: new Map(),
     uncommitted: [],
+    decided: { view, hash },
+    forgotten: null,
     pendingCount: 0,
     pendingSinceMs: null,
     contentSinceMs: null,
     engagedSinceMs: null,
     declined: false,
     building: null,
-    repeatAtMs: null,
+    statusSentAtMs: Number.MIN_SAFE_INTEGER,
+    statusTurn: 0,
+    peers: [...context.validators, null].map(newPeer),
+    refused: { epoch: 0, malformed: 0, signature: 0, muted: 0, 'out-of-range': 0, unasked: 0 },
+    catchup: null,
+    syncing: null,
+    recovery: null,
     heardInView: context.validators.map(() => view + 1),
     wanted: new Map(),
     accused: new Map(),
+    evidence: [],
     quarantined: options.quarantined ?? null,
+    doubt: options.quarantined ?? null,
+    rejoined: false,
+    barred: false,
     halted: null,
     started: false,
     wakeAtMs: null,
   };
+}
+
+function newPeer(): Peer {
+  return {
+    connected: true,
+    height: 0,
+    statusAtMs: 0,
+    answerAtMs: 0,
+    recoveredAtMs: 0,
+    proposalAtMs: 0,
+    wasted: 0,
+    wasteEndsMs: 0,
+  };
+}
+
+/** `from` as messages name it: a validator's index, or null for a peer outside the set. */
+export function peerOf(state: State, from: number | null): Peer {
+  return state.peers[from ?? state.peers.length - 1] ?? state.peers[state.peers.length - 1]!;
 }
 
 /** The record of a view, made on first use. Only for views above the finalized one. */
@@ -180,13 +267,42 @@ export function certificatesHeld(state: State, view: number): Certificate[] {
   return held.filter((certificate) => certificate !== null);
 }
 
+/** The Finalization of the highest view that has one; null for genesis, and where the host did not keep it. */
+export function newestFinalization(state: State): Certificate | null {
+  if (state.decided.view === state.finalized.view) return state.finalized.certificate;
+  return state.views.get(state.decided.view)!.finalization;
+}
+
 /** R7: forgets everything at or below the finalized view. */
 export function prune(state: State): void {
   const floor = state.finalized.view;
   for (const view of state.views.keys()) if (view <= floor) state.views.delete(view);
   for (const [hash, { block }] of state.blocks) if (block.view <= floor) state.blocks.delete(hash);
   for (const [key, { view }] of state.wanted) if (view <= floor) state.wanted.delete(key);
-  for (const [key, view] of state.accused) if (view <= floor) state.accused.delete(key);
   if (state.newest.view <= floor) state.newest = { view: floor, hash: state.finalized.hash };
+  if (state.decided.view <= floor) state.decided = { view: floor, hash: state.finalized.hash };
+  if (state.certifiedView < floor) state.certifiedView = floor;
+  if (state.forgotten !== null && state.forgotten.to <= floor) state.forgotten = null;
   state.uncommitted = state.uncommitted.filter((view) => view > floor);
+}
+
+/** Far below a Finalization nothing can change any more; certificates there still name signers, so the nearest are kept. */
+const DECIDED_VIEWS_KEPT = 64;
+
+/**
+ * A node that cannot commit (1.10) would hold every view of a cluster that goes on without it. What was signed below the
+ * decided view binds nothing any more: nothing is ever signed there again.
+ */
+export function forgetDecided(state: State, self: number | null): void {
+  const below = state.decided.view - DECIDED_VIEWS_KEPT;
+  if (below <= state.finalized.view) return;
+  for (const [view, entry] of state.views) {
+    if (view >= below) continue;
+    if (self !== null && entry.votes.some((votes) => votes[self] !== undefined)) {
+      const { from, to } = state.forgotten ?? { from: view, to: view };
+      state.forgotten = { from: Math.min(from, view), to: Math.max(to, view) };
+    }
+    state.views.delete(view);
+  }
+  state.uncommitted = state.uncommitted.filter((view) => view >= below);
 }

@@ -9,7 +9,7 @@ export interface Delays {
   readonly leaderMs: number;
   /** t_a: the view has not been left. */
   readonly leaveMs: number;
-  /** t_r: between repetitions while the view cannot be left. */
+  /** t_r: between repetitions of a proposal to a peer that still lacks it. */
   readonly repeatMs: number;
 }
 
@@ -31,4 +31,14 @@ export function delays(
   }
   deltaMs = Math.ceil(Math.min(deltaMs, timing.deltaMaxMs));
   return { deltaMs, leaderMs: 2 * deltaMs, leaveMs: 3 * deltaMs, repeatMs: 2 * deltaMs };
+}
+
+/** T_s (R10): between statuses while there is something to agree on. */
+export function statusMs(timing: { readonly delta0Ms: number }): number {
+  return Math.max(200, timing.delta0Ms);
+}
+
+/** Between statuses of an idle node: what was lost while a link stood is made up for by then. 5 s at Δ0 up to 200 ms. */
+export function idleStatusMs(timing: { readonly delta0Ms: number }): number {
+  return 25 * statusMs(timing);
 }
