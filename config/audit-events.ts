@@ -154,7 +154,7 @@ export const AUDIT_EVENTS: { readonly [Name in AuditEventName]: AuditSpec<AuditF
     about: 'A reload, by SIGHUP or by the admin call: one line before, one with what came of it.',
     fields: {
       result: '`started`, then `applied`, `unchanged` or `refused`',
-      changed: 'settings whose value is new, and `clients and kinds`',
+      changed: 'settings whose value is new, `clients and kinds`, `peers, pins and certificates`',
       problems: 'why it was refused',
       config_sha256: 'hash of the settings now in force',
     },

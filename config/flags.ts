@@ -104,6 +104,7 @@ const FIRST_PATHS: readonly FieldPath[] = [
   'listen',
   'ops_listen',
   'peer_listen',
+  'peers_file',
   'clients_file',
   'kinds_dir',
   'log.level',

@@ -19,15 +19,16 @@ import { unreadable } from './yaml-file.js';
 /** Windows has no such bits; there the folder's access list is the operator's care. */
 const HAS_MODES = process.platform !== 'win32';
 
-/** Throws ConfigError unless the file is regular with mode 0600 or 0400. */
-export function checkPrivateFile(path: string): void {
+/** Throws ConfigError unless the file is regular with mode 0600 or 0400; with `groupMayRead` also 0640 or 0440. */
+export function checkPrivateFile(path: string, groupMayRead = false): void {
   const mode = modeOf(path, 'file');
-  if (!HAS_MODES || mode === 0o600 || mode === 0o400) return;
+  const own = groupMayRead ? mode & ~0o040 : mode;
+  if (!HAS_MODES || own === 0o600 || own === 0o400) return;
   throw new ConfigError([
     configProblem({
       file: path,
       found: `mode ${octal(mode)}`,
-      allowed: '0600 or 0400',
+      allowed: groupMayRead ? '0600, 0400, 0640 or 0440' : '0600 or 0400',
       hint: `Fix it: chmod 0600 ${quoted(path)}`,
     }),
   ]);

@@ -28,7 +28,26 @@ const REFUSED: [name: string, argv: string[], path: string, message: RegExp][] =
   ['IN-6: fewer answers than work in hand', ['--idempotency-max=100'], 'idempotency.max', /at least limits/],
   ['CF-2: a segment of broken pages', ['--wal-segment-bytes=1048577'], 'wal.segment_bytes', /multiple of 4096/],
   ['CF-2: one address twice', ['--ops-listen=127.0.0.1:8080'], 'ops_listen', /address of its own/],
-  ['CF-2: peers', ['--peers-file=peers.yml'], 'peers_file', /one validator/],
+  ['NET-3: TLS switched off', ['--tls-enabled=false'], 'tls.enabled', /allow_insecure_peers/],
+  [
+    'NET-3: insecure peers in production',
+    [
+      '--mode=production',
+      '--keys-dir=/k',
+      '--backups-enabled=true',
+      '--tls-enabled=false',
+      '--allow-insecure-peers=true',
+    ],
+    'allow_insecure_peers',
+    /allow_insecure_peers: false/,
+  ],
+  ['CF-2: peers without a port', ['--peers-file=peers.yml'], 'peers_file', /HOST:PORT/],
+  [
+    'NET-1: peers without certificates',
+    ['--peers-file=peers.yml', '--peer-listen=127.0.0.1:8001'],
+    'peers_file',
+    /tls\.ca: a PEM file/,
+  ],
   [
     'CF-7: a floor over the ceiling',
     ['--supervision-backoff-floor-ms=40000'],

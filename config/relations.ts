@@ -37,6 +37,7 @@ export function checkRelations(
   limits(report);
   disk(report);
   addresses(report);
+  peers(report);
   supervision(report);
   if (config.mode === 'production') production(report);
   return { problems, warnings };
@@ -120,15 +121,59 @@ function addresses(report: Report): void {
     }
     taken.set(address, path);
   }
-  if (peers_file !== null) {
-    report.refuse(
-      ['peers_file'],
-      'a list of peers',
-      'nothing: this version runs a chain of one validator',
-      'Leave peers_file out.',
-    );
-  } else if (peer_listen !== null) {
+  if (peers_file === null && peer_listen !== null) {
     report.warn('peer_listen is set, but without peers no peer port is opened.');
+  }
+}
+
+function peers(report: Report): void {
+  const { mode, peer_listen, peers_file, pinned_certs, allow_insecure_peers, tls } = report.config;
+  if (!tls.enabled && !allow_insecure_peers) {
+    report.refuse(
+      ['tls.enabled', 'allow_insecure_peers'],
+      'TLS switched off',
+      'tls.enabled: true, or allow_insecure_peers: true beside it',
+      'Without TLS anybody on the network can read and forge what peers say.',
+    );
+  }
+  if (allow_insecure_peers && mode === 'production') {
+    report.refuse(
+      ['allow_insecure_peers', 'mode'],
+      'insecure peers in production',
+      'allow_insecure_peers: false',
+      'Give every node a certificate: tls.ca, tls.cert, tls.key.',
+    );
+  } else if (allow_insecure_peers && tls.enabled) {
+    report.warn('allow_insecure_peers has no effect while tls.enabled is true.');
+  }
+  if (peers_file === null) {
+    if (pinned_certs !== null) report.warn('pinned_certs is set, but without peers_file nobody is there to be pinned.');
+    return;
+  }
+  if (peer_listen === null) {
+    report.refuse(
+      ['peer_listen', 'peers_file'],
+      'peers and no port for them',
+      'peer_listen: HOST:PORT',
+      'Set it, for example to 0.0.0.0:8001: peers connect to it.',
+    );
+  }
+  for (const file of ['ca', 'cert', 'key'] as const) {
+    if (!tls.enabled || tls[file] !== null) continue;
+    report.refuse(
+      [`tls.${file}`, 'peers_file'],
+      `peers and no tls.${file}`,
+      `tls.${file}: a PEM file`,
+      'For development, tls.enabled: false with allow_insecure_peers: true goes without.',
+    );
+  }
+  if (mode === 'production' && pinned_certs === null) {
+    report.refuse(
+      ['pinned_certs', 'mode'],
+      'peers without pins',
+      'pinned_certs in production',
+      'Write down which certificate each peer may show: {"peers": {"node_…": "sha256:…"}}.',
+    );
   }
 }
 

@@ -7,7 +7,7 @@ import type { LoadedConfig } from '../config/load.js';
 import { loadNamedFiles } from '../config/named-files.js';
 import { readStateFile, STATE_FILE, StateFileError } from '../config/state-file.js';
 import { loadEd25519 } from '../protocol/crypto/ed25519.js';
-import { checkChain, registryWish } from './identity.js';
+import { checkChain, checkPeers, registryWish } from './identity.js';
 
 /** One line for standard output. Throws ConfigError with everything that is wrong. */
 export async function checkConfiguration({ config, file, warnings }: LoadedConfig): Promise<string> {
@@ -19,10 +19,12 @@ export async function checkConfiguration({ config, file, warnings }: LoadedConfi
   if (key !== undefined && genesis !== undefined) await all.of(() => checkChain(config, genesis, key));
   await all.of(() => checkState(config.data_dir));
   const named = await all.of(() => loadNamedFiles(config, key?.nodeId ?? 'node_not_made_yet', Date.now()));
+  if (named !== undefined && genesis) await all.of(() => checkPeers(config, named.peers, genesis));
   if (named !== undefined && genesis) await all.of(() => registryWish(config, named, genesis));
   all.throwIfAny();
   const notes = [...warnings, ...(named?.warnings ?? [])].map((warning) => `warning: ${warning}\n`);
-  const clients = `${named?.clients.length ?? 0} clients, ${named?.kinds.length ?? 0} kinds`;
+  const peers = named?.peers === null || named === undefined ? '' : `, ${named.peers.peers.length} peers`;
+  const clients = `${named?.clients.length ?? 0} clients, ${named?.kinds.length ?? 0} kinds${peers}`;
   return `${notes.join('')}ok: ${file ?? 'built-in defaults'} (${config.mode} mode, ${clients})\n`;
 }
 

@@ -9,7 +9,7 @@ import { createChain, DEV_CLIENT_FILE, devClient, isInitialising, readGenesis } 
 import { ConfigError, configProblem } from '../config/errors.js';
 import { checkNodeKey, type NodeKey, openNodeKey } from '../config/key-files.js';
 import { loadNamedFiles, type NamedFiles } from '../config/named-files.js';
-import type { NodeConfig, RegistryWish } from '../config/node.js';
+import type { NodeConfig, PeersConfig, RegistryWish } from '../config/node.js';
 import { exists } from '../config/private-file.js';
 import type { QuorateConfig } from '../config/schema.js';
 import { event } from '../observability/events.js';
@@ -55,6 +55,7 @@ export async function establish(
     made({ event: 'genesis_created', ...facts, dev_client: true });
   }
   const named = loadNamedFiles(settings, key.nodeId, Date.now());
+  checkPeers(settings, named.peers, genesis);
   for (const warning of named.warnings) event(log, 'config.warning', { warning });
   mkdirSync(join(settings.data_dir, 'run'), { recursive: true, mode: 0o700 });
   return {
@@ -77,7 +78,7 @@ export async function establish(
     },
     wish: await registryWish(settings, named, genesis),
     hmacSecrets: named.secrets,
-    peers: null,
+    peers: named.peers,
     apiPort: 0,
     peerPort: 0,
   };
@@ -151,14 +152,39 @@ export function checkChain(settings: QuorateConfig, genesis: Genesis | null, key
     );
   }
   const names = genesis.validators.map(({ nodeId }) => nodeId).join(', ');
-  if (genesis.validators.length > 1) {
-    const hint = 'Start a chain of its own for this node: "quorate init" with an empty --data-dir.';
-    throw refused(file, `the validators ${names}`, 'one validator: this version runs a chain of one', hint);
+  if (genesis.validators.length > 1 && settings.peers_file === null) {
+    const hint =
+      'Name the other validators in peers.yml and set peers_file, or give this node a chain and data of its own.';
+    throw refused(file, `the validators ${names}`, 'one validator, since no peers are configured', hint);
   }
   if (key !== null && genesis.validators.some(({ publicKey }) => publicKey.equals(key.publicKey))) return;
   const found = key === null ? 'no key of this node' : `the key of ${key.nodeId}`;
   const hint = 'Configure that key (keys_dir), or take the genesis that was made with this one.';
   throw refused(file, found, `the key of the validator that it names, ${names}`, hint);
+}
+
+/**
+ * Whether peers.yml and the chain name the same keys: a peer that is a validator signs with the key of the genesis.
+ * Throws ConfigError.
+ */
+export function checkPeers(settings: QuorateConfig, peers: PeersConfig | null, genesis: Genesis): void {
+  if (peers === null || settings.peers_file === null) return;
+  const keys = new Map(genesis.validators.map(({ nodeId, publicKey }) => [nodeId, publicKey.toString('hex')]));
+  const owners = new Map([...keys].map(([nodeId, key]) => [key, nodeId]));
+  const file = settings.peers_file;
+  const problems = peers.peers.flatMap(({ nodeId, publicKey }) => {
+    const key = keys.get(nodeId);
+    const owner = owners.get(publicKey);
+    const place = { file, path: nodeId, hint: `The validators stand in ${settings.genesis}.` };
+    if (key !== undefined && key !== publicKey) {
+      return [configProblem({ ...place, found: `public_key ${publicKey.slice(0, 16)}…`, allowed: `${key}` })];
+    }
+    if (owner !== undefined && owner !== nodeId) {
+      return [configProblem({ ...place, found: `the public_key of ${owner}`, allowed: 'a key of its own' })];
+    }
+    return [];
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
 }
 
 function refused(file: string, found: string, allowed: string, hint: string): ConfigError {

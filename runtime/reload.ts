@@ -1,5 +1,6 @@
 // SIGHUP and the admin call: read everything anew, have every actor prepare, then commit everywhere or nowhere. Called by
 // the daemon. Whatever is wrong, the last good configuration stays in force.
+import { isDeepStrictEqual } from 'node:util';
 import type { Counter } from 'prom-client';
 import type { UnsignedAuditEvent } from '../config/audit-events.js';
 import { ConfigError, renderProblem } from '../config/errors.js';
@@ -14,7 +15,7 @@ import type { OpenLog } from '../observability/logs.js';
 import { loadEd25519 } from '../protocol/crypto/ed25519.js';
 import { parseGenesis } from '../protocol/genesis.js';
 import type { JsonObject } from '../protocol/json.js';
-import { registryWish } from './identity.js';
+import { checkPeers, registryWish } from './identity.js';
 import type { Supervisor } from './kernel/supervisor-types.js';
 import { type AuditTrail, AuditUnwritable } from './ops/audit-trail.js';
 import type { ReloadAnswer } from './ops/server.js';
@@ -32,7 +33,7 @@ export interface ReloadParts {
 export interface InForce {
   loaded: LoadedConfig;
   node: NodeConfig;
-  /** Of the files that the configuration names. */
+  /** Of clients and kinds. */
   fingerprint: string;
 }
 
@@ -94,13 +95,16 @@ export class Reloader {
     await checkKey(node, next.config);
     const named = loadNamedFiles(next.config, node.identity.nodeId, Date.now());
     const filesChanged = named.fingerprint !== this.#inForce.fingerprint;
-    if (changed.length === 0 && !filesChanged) return null;
+    const peersChanged = !isDeepStrictEqual(named.peers, node.peers);
+    if (changed.length === 0 && !filesChanged && !peersChanged) return null;
     const genesis = parseGenesis(JSON.parse(node.genesis) as JsonObject);
+    checkPeers(next.config, named.peers, genesis);
     const nextNode: NodeConfig = {
       ...node,
       settings: next.config,
       wish: await registryWish(next.config, named, genesis),
       hmacSecrets: named.secrets,
+      peers: named.peers,
     };
     await supervisor.prepare(nextNode);
     await supervisor.commit();
@@ -110,7 +114,11 @@ export class Reloader {
     this.#inForce.loaded = next;
     this.#inForce.node = nextNode;
     this.#inForce.fingerprint = named.fingerprint;
-    return [...changed, ...(filesChanged ? ['clients and kinds'] : [])];
+    return [
+      ...changed,
+      ...(filesChanged ? ['clients and kinds'] : []),
+      ...(peersChanged ? ['peers, pins and certificates'] : []),
+    ];
   }
 }
 
