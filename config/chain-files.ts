@@ -62,11 +62,24 @@ export function createChain(chain: NewChain): Genesis {
     validators: [{ nodeId: key.nodeId, publicKey: key.publicKey }],
     clients,
   });
+  writeChain(places, genesis);
+  return genesis;
+}
+
+/**
+ * Makes this node a member of a chain that others make too: the same genesis for all, and a log that may be created once.
+ * Never over a genesis that is there.
+ */
+export function joinChain(places: ChainPlaces, genesis: Genesis): void {
+  if (exists(places.genesis)) throw refused(places.genesis, '', 'a genesis', 'no file: a node has one chain');
+  writeChain(places, genesis);
+}
+
+function writeChain(places: ChainPlaces, genesis: Genesis): void {
   diskSteps.write(join(places.dataDir, INITIALISING_FILE), Buffer.from(`${genesis.chainIdHex}\n`), 0o600);
   diskSteps.syncDirectory(places.dataDir);
   const text = `${JSON.stringify(JSON.parse(canonicalize(genesis.json)), null, 2)}\n`;
   replaceFile(diskSteps, places.genesis, Buffer.from(text), 0o644);
-  return genesis;
 }
 
 export function isInitialising(dataDir: string): boolean {

@@ -185,6 +185,15 @@ export const FIELDS = {
     'restart',
   ),
 
+  // Δ0: about a round trip and the write of a vote. Several nodes on one machine share its disk and its cores.
+  'consensus.delta_ms': integer(
+    10,
+    5000,
+    100,
+    'time a message and its write need between validators; views end after twice to thrice this; 250 for a testnet on one machine',
+    'restart',
+  ),
+
   'wal.segment_bytes': integer(
     1_048_576,
     1_073_741_824,

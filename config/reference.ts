@@ -8,6 +8,7 @@ import { FIELD_PATHS } from './schema.js';
 const SECTIONS: ReadonlyMap<string, readonly [title: string, about: string]> = new Map([
   ['', ['Node', 'Who and where the node is.']],
   ['log', ['Log', 'Lines of JSON, one an event; secrets never stand in them.']],
+  ['consensus', ['Consensus', 'Timing between validators. What must be equal on all of them stands in the genesis.']],
   ['tls', ['TLS between peers', 'See [PEERS.md](PEERS.md).']],
   [
     'limits',

@@ -38,6 +38,7 @@ export interface QuorateConfig {
     readonly key_group_read: boolean;
     readonly min_version: TlsVersion;
   };
+  readonly consensus: { readonly delta_ms: number };
   readonly limits: {
     readonly body_bytes: number;
     readonly batch_bytes: number;

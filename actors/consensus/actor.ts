@@ -31,9 +31,9 @@ import { createMetrics } from './metrics.js';
 import { LogLedgerMismatch, replayLog } from './replay.js';
 import type { ConsensusConfig } from './spec.js';
 
-/** Δ0 and its cap (R8, DECISIONS 29). */
-const DELTA0_MS = 100;
-const DELTA_MAX_MS = 16 * DELTA0_MS;
+/** Δmax = 16 · Δ0 ≤ 5 s (R8): a larger cap would make recovery slow. */
+const DELTA_MAX_FACTOR = 16;
+const DELTA_MAX_MS = 5_000;
 
 type ActorParts = ActorContext<ConsensusLinks, ConsensusConfig>;
 
@@ -205,8 +205,8 @@ function contextMaker(genesis: Genesis, config: ConsensusConfig, ed25519: Ed2551
       epoch,
       self: self === -1 ? null : self,
       validators: set,
-      delta0Ms: DELTA0_MS,
-      deltaMaxMs: DELTA_MAX_MS,
+      delta0Ms: config.deltaMs,
+      deltaMaxMs: Math.max(config.deltaMs, Math.min(DELTA_MAX_MS, DELTA_MAX_FACTOR * config.deltaMs)),
       sign: (bytes) => ed25519.sign(bytes, secretKey),
       verify: (signature, bytes, publicKey) => ed25519.verify(signature, bytes, publicKey),
     };

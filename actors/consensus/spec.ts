@@ -10,6 +10,8 @@ export interface ConsensusConfig {
   readonly nodeId: string;
   readonly seed: Uint8Array;
   readonly compactIntervalMs: number;
+  /** Δ0 (R8), milliseconds. */
+  readonly deltaMs: number;
 }
 
 export function consensusSpec(config: NodeConfig): ActorSpec<NodeConfig> {
@@ -31,6 +33,7 @@ export function consensusSpec(config: NodeConfig): ActorSpec<NodeConfig> {
       chainId: node.chainId,
       nodeId: node.identity.nodeId,
       seed: node.identity.seed,
+      deltaMs: node.settings.consensus.delta_ms,
       compactIntervalMs: node.settings.wal.compact_interval_ms,
     }),
   };

@@ -1,0 +1,248 @@
+// Four nodes that agree: the production host of each over links in memory.
+import test, { type ExecutionContext } from 'ava';
+
+import { decodeProposal, FRAME } from '../../protocol/consensus/wire.js';
+import type { Entry } from '../../protocol/ledger/apply.js';
+import { devEntry, hmacEntry, makeTestkit } from '../../protocol/ledger/testkit.js';
+import { decodeBlockBody, encodeBlockBody } from '../../protocol/peer/block-body.js';
+import { BlockFrame } from '../../protocol/peer/block-frames.js';
+import { metricValue } from '../testing/context.js';
+import { ConsensusCluster } from './testing/cluster.js';
+
+async function cluster(t: ExecutionContext, size = 4): Promise<ConsensusCluster> {
+  const made = new ConsensusCluster(await makeTestkit(size));
+  t.teardown(() => made.stop());
+  return made;
+}
+
+function notes(made: ConsensusCluster, count: number, prefix = 'note'): Entry[] {
+  return Array.from({ length: count }, (_, index) => devEntry(made.kit, { id: `${prefix}-${index}` }));
+}
+
+/** Every entry is final on these nodes, in their databases too. */
+function allFinal(made: ConsensusCluster, entries: readonly Entry[], names = made.names): () => boolean {
+  return () =>
+    names.every((name) =>
+      entries.every(({ issuer, prepared }) => made.node(name).disk.index.has(`${issuer}\0${prepared.id}`)),
+    );
+}
+
+function equalLedgers(t: ExecutionContext, made: ConsensusCluster, names = made.names): void {
+  const [first, ...rest] = names.map((name) => made.ledger(name));
+  t.true(first!.length > 0);
+  for (const other of rest) t.deepEqual(other, first);
+}
+
+test('CO-1: submissions of every node become final on all of them, once, in one order', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  const entries = notes(made, 12);
+  for (const [index, entry] of entries.entries()) made.submit(made.names[index % 4]!, entry);
+  const attested = hmacEntry(made.kit, 'by-hmac');
+  made.submit(made.names[0]!, attested);
+  await made.until(allFinal(made, [...entries, attested]), 'finality on all nodes');
+  equalLedgers(t, made);
+  for (const { mempool, ingress } of made.nodes) {
+    t.is(mempool.size, 0);
+    t.is(
+      ingress.told('finalized').reduce((sum, { outcomes }) => sum + outcomes.length, 0),
+      13,
+    );
+  }
+});
+
+test('DECISIONS 28: a submission that only one node knows becomes final, whoever leads', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  const [entry] = notes(made, 1);
+  made.submit('node_3', entry!, []);
+  await made.until(allFinal(made, [entry!]), 'finality on all nodes', 60_000);
+  equalLedgers(t, made);
+});
+
+test('R3: what a block brings that nobody here has seen is verified; what is known is not verified again', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  const [known, unknown] = notes(made, 2);
+  made.submit('node_1', known!);
+  await made.until(allFinal(made, [known!]), 'the first');
+  for (const { registry } of made.nodes) t.is(await metricValue(registry, 'quorate_consensus_signatures_total'), 0);
+  made.submit('node_1', unknown!, []);
+  await made.until(allFinal(made, [unknown!]), 'the second', 60_000);
+  t.is(await metricValue(made.node('node_2').registry, 'quorate_consensus_signatures_total'), 1);
+});
+
+test('R7: a body that a node never got is fetched from one that has it', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  // node_3 hears every vote and certificate, and no proposal.
+  made.filter = (_, to, frame) => to !== 'node_3' || frame[0] !== FRAME.proposal;
+  const entries = notes(made, 3);
+  for (const entry of entries) made.submit('node_0', entry);
+  await made.until(allFinal(made, entries), 'finality on all nodes', 60_000);
+  equalLedgers(t, made);
+  t.true((await metricValue(made.node('node_3').registry, 'quorate_consensus_fetches_total', { what: 'block' })) > 0);
+});
+
+test('R3: a block with a changed body is refused, and the cluster goes on without it', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  const forged: string[] = [];
+  // Whatever node_1 proposes arrives with one byte of a body changed: the header under the signature is right.
+  made.filter = (from, _, frame) => {
+    if (from !== 'node_1' || frame[0] !== FRAME.proposal) return true;
+    const { body } = decodeProposal(frame);
+    const { hash, entries } = decodeBlockBody(body);
+    if (entries.length === 0) return true;
+    forged.push(hash);
+    const text = Buffer.from(frame);
+    const at = text.indexOf('text of');
+    text[at] = 'T'.charCodeAt(0);
+    frame.set(text);
+    return true;
+  };
+  const entries = notes(made, 8);
+  for (const entry of entries) made.submit('node_1', entry);
+  await made.until(allFinal(made, entries), 'finality on all nodes', 60_000);
+  equalLedgers(t, made);
+  t.true(forged.length > 0);
+  for (const name of ['node_0', 'node_2', 'node_3']) {
+    const invalid = { verdict: 'invalid' };
+    t.true((await metricValue(made.node(name).registry, 'quorate_consensus_validated_total', invalid)) > 0);
+    const hashes = made.ledger(name).map((line) => (JSON.parse(line) as { hash: string }).hash);
+    for (const hash of forged) t.false(hashes.includes(hash));
+  }
+});
+
+test('CO-8: a node that starts empty catches up from its peers, and votes', async (t) => {
+  const made = await cluster(t);
+  const three = made.names.slice(0, 3);
+  for (const name of three) await made.start(name);
+  const entries = notes(made, 40);
+  for (const [index, entry] of entries.entries()) {
+    made.submit('node_0', entry);
+    // Several blocks, not one.
+    if (index % 4 === 3) await made.until(allFinal(made, entries.slice(0, index + 1), three), 'finality on three');
+  }
+  await made.start('node_3');
+  await made.until(allFinal(made, entries), 'the fourth has everything', 60_000);
+  equalLedgers(t, made);
+  made.kill('node_0');
+  const [more] = notes(made, 1, 'more');
+  made.submit('node_1', more!);
+  const left = made.names.slice(1);
+  await made.until(allFinal(made, [more!], left), 'finality with the newcomer in the quorum', 60_000);
+  equalLedgers(t, made, left);
+});
+
+test('CO-2: nodes killed one after the other come back from their logs and lose nothing', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  const all: Entry[] = [];
+  for (const [round, name] of made.names.entries()) {
+    const entries = notes(made, 3, `round-${round}`);
+    all.push(...entries);
+    for (const entry of entries) made.submit(made.names[(round + 1) % 4]!, entry);
+    made.kill(name);
+    const left = made.names.filter((other) => other !== name);
+    await made.until(allFinal(made, entries, left), `finality without ${name}`, 60_000);
+    await made.start(name);
+  }
+  await made.until(allFinal(made, all), 'everything on all nodes', 60_000);
+  equalLedgers(t, made);
+  t.deepEqual(
+    made.nodes.map(({ core }) => [core.halted, core.quarantined, core.accused.size]),
+    made.names.map(() => [null, null, 0]),
+  );
+});
+
+test('CO-2: all nodes killed at once go on where they were', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  const before = notes(made, 5, 'before');
+  for (const entry of before) made.submit('node_0', entry);
+  await made.settle(9);
+  for (const name of made.names) made.kill(name);
+  await made.startAll();
+  // Ingress proposes again what the log holds.
+  for (const entry of before) made.submit('node_0', entry);
+  await made.until(allFinal(made, before), 'what was under way', 60_000);
+  equalLedgers(t, made);
+});
+
+test('a proposal whose view was given up leaves its submissions to the next leader', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  let lost = 0;
+  made.filter = (_, __, frame) => {
+    if (frame[0] !== FRAME.proposal || lost >= 9) return true;
+    lost += 1;
+    return false;
+  };
+  const entries = notes(made, 2);
+  for (const entry of entries) made.submit('node_2', entry);
+  await made.until(allFinal(made, entries), 'finality', 60_000);
+  t.true(lost >= 3);
+  equalLedgers(t, made);
+});
+
+test('two submissions of one name at two nodes: one becomes final, the other is refused everywhere', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  const one = devEntry(made.kit, { id: 'same', payload: { text: 'one' } });
+  const two = devEntry(made.kit, { id: 'same', payload: { text: 'two' } });
+  made.submit('node_1', one, ['node_0', 'node_1']);
+  made.submit('node_2', two, ['node_3', 'node_2']);
+  await made.until(
+    () => made.nodes.every(({ mempool, committed }) => mempool.size === 0 && committed.tip.height > 0),
+    'rest',
+  );
+  const finals = made.nodes.flatMap(({ ingress }) => ingress.told('finalized')).flatMap(({ outcomes }) => outcomes);
+  t.is(finals.length, 4);
+  const refused = made.nodes.flatMap(({ ingress }) => ingress.told('refused')).flatMap(({ codes }) => codes);
+  t.deepEqual(refused, ['conflict', 'conflict']);
+  equalLedgers(t, made);
+});
+
+test('NET-7: garbage, frames of the wrong kind and blocks that nobody asked for are counted and change nothing', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  const [entry] = notes(made, 1);
+  made.submit('node_0', entry!);
+  await made.until(allFinal(made, [entry!]), 'finality');
+  const { host, core, registry } = made.node('node_0');
+  const view = core.view;
+  const block = made.node('node_1').disk.blocks.get(1)!;
+  const body = encodeBlockBody('{}', []);
+  const frames = [
+    Buffer.alloc(0),
+    Buffer.of(FRAME.vote),
+    Buffer.of(FRAME.proposal, 1, 2, 3),
+    Buffer.of(31),
+    Buffer.of(BlockFrame.body, 9),
+    Buffer.concat([Buffer.of(BlockFrame.body), body]),
+    Buffer.concat([Buffer.of(BlockFrame.stored), block]),
+    Buffer.of(BlockFrame.range),
+    Buffer.of(63),
+    Buffer.of(200),
+  ];
+  for (const from of ['node_1', 'stranger']) host.peerFrames(from, frames);
+  t.is(await metricValue(registry, 'quorate_consensus_frames_refused_total'), 2 * frames.length);
+  t.is(core.view, view);
+});
+
+test('receipts of one submission are equal on every node but for the certificate', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  const [entry] = notes(made, 1);
+  made.submit('node_2', entry!);
+  await made.until(allFinal(made, [entry!]), 'finality');
+  const blocks = made.names.map((name) => made.block(name, 1));
+  for (const { header, hash, entries } of blocks) {
+    t.deepEqual(
+      { header, hash, entries },
+      { header: blocks[0]!.header, hash: blocks[0]!.hash, entries: blocks[0]!.entries },
+    );
+  }
+  t.true(blocks.every(({ certificate }) => certificate.signers.length >= 3));
+});

@@ -1,0 +1,233 @@
+// A chain of several validators on this machine: keys, one genesis, certificates, peers.yml, a configuration each, and the
+// real daemons. Called by `npm run testnet`, by tests and by drills. It never touches a process that it did not start, and
+// leaves nothing behind but what the caller asked it to keep.
+
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ChainPlaces, devClient, joinChain } from '../../config/chain-files.js';
+import { type NodeKey, openNodeKey } from '../../config/key-files.js';
+import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
+import { createGenesis } from '../../protocol/genesis.js';
+import { type Exit, LocalNode } from './node.js';
+
+export interface ClusterOptions {
+  readonly nodes: number;
+  /** Kept when given; otherwise a temporary one, removed by `dispose`. */
+  readonly directory?: string;
+  /** First of the ports: API from it, peers from +100, ops from +200; default: free ones. */
+  readonly firstPort?: number;
+  /** Lines for every quorate.yaml. */
+  readonly settings?: readonly string[];
+  /** Where node `from` finds node `to`; default: where it listens. For proxies in between. */
+  readonly address?: (
+    from: number,
+    to: number,
+    port: number,
+  ) => Promise<{ readonly host: string; readonly port: number }>;
+  /** Without TLS between the nodes. */
+  readonly insecure?: boolean;
+}
+
+interface Member {
+  readonly index: number;
+  readonly dataDir: string;
+  readonly configFile: string;
+  readonly key: NodeKey;
+  readonly ports: { readonly api: number; readonly peer: number; readonly ops: number };
+}
+
+/** Several nodes share this machine's cores and its disk (DECISIONS 29). */
+const DELTA_MS = 250;
+const READY_LIMIT_MS = 60_000;
+const POLL_MS = 25;
+const HOST = '127.0.0.1';
+
+export class LocalCluster {
+  readonly directory: string;
+  readonly members: readonly Member[];
+  readonly #temporary: boolean;
+  readonly #nodes: (LocalNode | null)[];
+
+  private constructor(directory: string, members: readonly Member[], temporary: boolean) {
+    this.directory = directory;
+    this.members = members;
+    this.#temporary = temporary;
+    this.#nodes = members.map(() => null);
+  }
+
+  /** Writes everything, starts nothing. */
+  static async make(options: ClusterOptions): Promise<LocalCluster> {
+    const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'quorate-testnet-'));
+    const ports = await portsOf(options);
+    const ed25519 = await loadEd25519();
+    const members = ports.map((own, index): Member => {
+      const dataDir = join(directory, `node_${index + 1}`);
+      mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+      const keysDir = join(dataDir, 'keys');
+      const key = openNodeKey({ mode: 'development', keysDir, dataDir, env: {} }, ed25519);
+      return { index, dataDir, configFile: join(dataDir, 'quorate.yaml'), key, ports: own };
+    });
+    const first = placesOf(members[0]!);
+    const client = devClient({ places: first, ed25519, random: () => randomBytes(32) });
+    const genesis = createGenesis({
+      createdAtMs: Date.now(),
+      validators: members.map(({ key }) => ({ nodeId: key.nodeId, publicKey: key.publicKey })),
+      clients: [client],
+    });
+    for (const member of members) {
+      joinChain(placesOf(member), genesis);
+      writeFileSync(join(member.dataDir, 'peers.yml'), await peersText(member, members, options), { mode: 0o644 });
+      writeFileSync(member.configFile, configText(member, options), { mode: 0o644 });
+    }
+    return new LocalCluster(directory, members, options.directory === undefined);
+  }
+
+  /** Makes a cluster and waits until every node is ready. */
+  static async start(options: ClusterOptions): Promise<LocalCluster> {
+    const cluster = await LocalCluster.make(options);
+    try {
+      for (const { index } of cluster.members) cluster.launch(index);
+      await cluster.ready();
+    } catch (error) {
+      await cluster.dispose();
+      throw error;
+    }
+    return cluster;
+  }
+
+  get nodes(): readonly LocalNode[] {
+    return this.#nodes.filter((node) => node !== null);
+  }
+
+  node(index: number): LocalNode {
+    const node = this.#nodes[index];
+    if (node == null) throw new Error(`node ${index + 1} does not run`);
+    return node;
+  }
+
+  launch(index: number): LocalNode {
+    const { dataDir, configFile } = this.members[index]!;
+    const node = new LocalNode({ dataDir, bare: true, args: ['--config', configFile] });
+    this.#nodes[index] = node;
+    return node;
+  }
+
+  /** Resolves when these nodes say that they are ready, which needs a quorum of them. */
+  async ready(indexes: readonly number[] = this.members.map(({ index }) => index)): Promise<void> {
+    await Promise.all(indexes.map(async (index) => this.#ready(index)));
+  }
+
+  async #ready(index: number): Promise<void> {
+    const node = this.node(index);
+    const { ops } = await node.ready();
+    let last = '';
+    for (const untilMs = Date.now() + READY_LIMIT_MS; Date.now() < untilMs; ) {
+      if (node.hasExited) throw new Error(`node ${index + 1} ended before it was ready:\n${node.output}`);
+      try {
+        const response = await fetch(`${ops}/readyz`);
+        last = await response.text();
+        if (response.status === 200) return;
+      } catch (error) {
+        last = String(error);
+      }
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+    throw new Error(
+      `node ${index + 1} was not ready within ${READY_LIMIT_MS} ms: ${last}\n${node.output.slice(-4_000)}`,
+    );
+  }
+
+  api(index: number): string {
+    return `http://${HOST}:${this.members[index]!.ports.api}`;
+  }
+
+  ops(index: number): string {
+    return `http://${HOST}:${this.members[index]!.ports.ops}`;
+  }
+
+  async kill(index: number): Promise<Exit> {
+    return this.node(index).kill();
+  }
+
+  /** SIGTERM to all, and the exits that follow. */
+  async stop(): Promise<Exit[]> {
+    return Promise.all(this.nodes.map((node) => node.stop()));
+  }
+
+  /** Ends every process, and removes the directory when it is a temporary one. */
+  async dispose(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.dispose()));
+    if (this.#temporary) rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+function placesOf({ dataDir }: { readonly dataDir: string }): ChainPlaces {
+  return { dataDir, keysDir: join(dataDir, 'keys'), genesis: join(dataDir, 'genesis.json') };
+}
+
+async function portsOf({ nodes, firstPort }: ClusterOptions): Promise<Member['ports'][]> {
+  if (firstPort !== undefined) {
+    return Array.from({ length: nodes }, (_, index) => {
+      const api = firstPort + index;
+      return { api, peer: api + 100, ops: api + 200 };
+    });
+  }
+  const free = await freePorts(3 * nodes);
+  return Array.from({ length: nodes }, (_, index) => {
+    const [api, peer, ops] = free.slice(3 * index, 3 * index + 3);
+    return { api: api!, peer: peer!, ops: ops! };
+  });
+}
+
+/** Ports that nobody listens on now. All are held until all are found, so that none comes twice. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject).listen(0, HOST, resolve);
+      });
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+async function peersText(member: Member, members: readonly Member[], { address }: ClusterOptions): Promise<string> {
+  const lines = ['peers:'];
+  for (const { index, key, ports } of members) {
+    if (index === member.index) continue;
+    const place =
+      address === undefined ? { host: HOST, port: ports.peer } : await address(member.index, index, ports.peer);
+    lines.push(
+      `  - node_id: ${key.nodeId}`,
+      `    address: ${place.host}`,
+      `    port: ${place.port}`,
+      `    public_key: "${key.publicKey.toString('hex')}"`,
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function configText({ dataDir, ports }: Member, { settings, insecure }: ClusterOptions): string {
+  const tls = insecure === true ? ['allow_insecure_peers: true', 'tls:', '  enabled: false'] : [];
+  return `${[
+    'mode: development',
+    `data_dir: ${dataDir}`,
+    `listen: ${HOST}:${ports.api}`,
+    `ops_listen: ${HOST}:${ports.ops}`,
+    `peer_listen: ${HOST}:${ports.peer}`,
+    `peers_file: ${join(dataDir, 'peers.yml')}`,
+    ...tls,
+    'consensus:',
+    `  delta_ms: ${DELTA_MS}`,
+    'log:',
+    '  format: json',
+    ...(settings ?? []),
+  ].join('\n')}\n`;
+}
