@@ -61,7 +61,7 @@ async function setup(confirmed: number, proof: LogProof = NO_PROOF, mempool: rea
     core,
     links,
     committed: { tip: { height: 5 } } as never,
-    blocks: { get: () => undefined, executed: () => [] } as unknown as Blocks,
+    blocks: { body: () => undefined, executed: () => [], heldBlocks: () => [] } as unknown as Blocks,
     mempool: { lsns: () => mempool },
     clock: new ManualClock(),
     log: memoryLog().log,

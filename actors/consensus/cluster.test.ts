@@ -51,12 +51,14 @@ test('CO-1: submissions of every node become final on all of them, once, in one 
   }
 });
 
-test('DECISIONS 28: a submission that only one node knows becomes final, whoever leads', async (t) => {
+test('DECISIONS 28: a submission that the leader does not know becomes final in the next view', async (t) => {
   const made = await cluster(t);
   await made.startAll();
   const [entry] = notes(made, 1);
-  made.submit('node_3', entry!, []);
+  // node_1 leads view 1.
+  made.submit('node_3', entry!, ['node_0', 'node_2']);
   await made.until(allFinal(made, [entry!]), 'finality on all nodes', 60_000);
+  t.is(made.block('node_1', 1).header.view, 2);
   equalLedgers(t, made);
 });
 
@@ -67,9 +69,10 @@ test('R3: what a block brings that nobody here has seen is verified; what is kno
   made.submit('node_1', known!);
   await made.until(allFinal(made, [known!]), 'the first');
   for (const { registry } of made.nodes) t.is(await metricValue(registry, 'quorate_consensus_signatures_total'), 0);
-  made.submit('node_1', unknown!, []);
+  // node_2 leads view 2, and tells nobody before it proposes.
+  made.submit('node_2', unknown!, []);
   await made.until(allFinal(made, [unknown!]), 'the second', 60_000);
-  t.is(await metricValue(made.node('node_2').registry, 'quorate_consensus_signatures_total'), 1);
+  t.is(await metricValue(made.node('node_1').registry, 'quorate_consensus_signatures_total'), 1);
 });
 
 test('R7: a body that a node never got is fetched from one that has it', async (t) => {

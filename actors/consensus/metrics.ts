@@ -25,9 +25,23 @@ export function createMetrics(registry: Registry, figures: ConsensusFigures, quo
   gauge('quorate_mempool_bytes', 'Bytes of the submissions that wait for a block.', figures.mempoolBytes);
   gauge('quorate_quorum_size', 'Votes that make a certificate.', () => quorumSize);
   // Filled in by the part that knows; 0 on a chain of one.
-  const network = { peers: () => 0, behind: () => 0 };
+  const network = {
+    peers: () => 0,
+    behind: () => 0,
+    refused: (): Readonly<Record<string, number>> => ({}),
+  };
   gauge('quorate_consensus_peers_connected', 'Validators that this one is connected to.', () => network.peers());
   gauge('quorate_consensus_blocks_behind', 'Blocks that a catch-up has yet to bring.', () => network.behind());
+  new Counter({
+    name: 'quorate_consensus_messages_refused_total',
+    help: 'Messages of peers that the core dropped, by reason.',
+    labelNames: ['reason'] as const,
+    registers,
+    collect() {
+      this.reset();
+      for (const [reason, count] of Object.entries(network.refused())) this.inc({ reason }, count);
+    },
+  });
   const counter = (name: string, help: string) => new Counter({ name, help, registers });
   const counterBy = <L extends string>(name: string, help: string, label: L) =>
     new Counter({ name, help, labelNames: [label], registers });

@@ -96,6 +96,7 @@ export class Network {
     this.#validation = new Validation({ ...parts, checked: (count) => metrics.checked.inc(count) });
     metrics.figures.peers = () => this.#peers.connected.length;
     metrics.figures.behind = () => this.#catchUp.behind;
+    metrics.figures.refused = () => core.refused;
     gossip.onDown(() => this.#reportQuorum());
     this.#reportQuorum();
   }
