@@ -7,7 +7,7 @@ import { devEntry, hmacEntry, makeTestkit } from '../../protocol/ledger/testkit.
 import { decodeBlockBody, encodeBlockBody } from '../../protocol/peer/block-body.js';
 import { BlockFrame } from '../../protocol/peer/block-frames.js';
 import { metricValue } from '../testing/context.js';
-import { ConsensusCluster } from './testing/cluster.js';
+import { ConsensusCluster } from './cluster-fixture.js';
 
 async function cluster(t: ExecutionContext, size = 4): Promise<ConsensusCluster> {
   const made = new ConsensusCluster(await makeTestkit(size));
