@@ -55,19 +55,20 @@ const said = (vote: Vote): Message => ({ type: 'vote', epoch: 0, vote });
 
 test('NET-7: a link that sends wrong signatures is not listened to for a while; others are', (t) => {
   const door = new Door(4);
-  const wrong = { ...door.vote(NULLIFY, 1, null, 2), signature: new Uint8Array(64) };
+  // View 2, which this node is not in: its own vote plays no part.
+  const wrong = { ...door.vote(NULLIFY, 2, null, 2), signature: new Uint8Array(64) };
   for (let i = 0; i < 1_000; i++) door.hear(2, said(wrong));
   t.is(door.verified, 256);
   t.is(door.state.refused.signature, 256);
   t.is(door.state.refused.muted, 744);
   // What needs no verification still passes, and so do the others, a stranger among them.
-  door.hear(3, said(door.vote(NULLIFY, 1, null, 3)));
-  door.hear(null, said(door.vote(NULLIFY, 1, null, 1)));
+  door.hear(3, said(door.vote(NULLIFY, 2, null, 3)));
+  door.hear(null, said(door.vote(NULLIFY, 2, null, 1)));
   t.is(door.verified, 258);
-  door.hear(2, said(door.vote(NULLIFY, 1, null, 2)), 9_999);
-  t.is(door.state.views.get(1)!.nullification, null);
-  door.hear(2, said(door.vote(NULLIFY, 1, null, 2)), 10_001);
-  t.not(door.state.views.get(1)!.nullification, null);
+  door.hear(2, said(door.vote(NULLIFY, 2, null, 2)), 9_999);
+  t.is(door.state.views.get(2)!.nullification, null);
+  door.hear(2, said(door.vote(NULLIFY, 2, null, 2)), 10_001);
+  t.not(door.state.views.get(2)!.nullification, null);
 });
 
 test('NET-7: a wrong certificate costs its link as many as it has signatures', (t) => {
@@ -111,10 +112,10 @@ test('among many validators a vote that a certificate makes superfluous is not v
     const door = new Door(n);
     const { quorum } = door.state;
     const signers = [...Array(quorum).keys()].map((i) => i + 1);
-    for (const signer of signers) door.hear(signer, said(door.vote(NULLIFY, 1, null, signer)));
-    t.is(door.state.view, 2, `n = ${n}`);
+    for (const signer of signers) door.hear(signer, said(door.vote(NULLIFY, 2, null, signer)));
+    t.is(door.state.view, 3, `n = ${n}`);
     t.is(door.verified, quorum);
-    door.hear(n - 1, said(door.vote(NULLIFY, 1, null, n - 1)));
+    door.hear(n - 1, said(door.vote(NULLIFY, 2, null, n - 1)));
     t.is(door.verified, quorum + more, `n = ${n}`);
   }
 });

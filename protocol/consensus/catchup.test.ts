@@ -202,8 +202,14 @@ test('CO-8: a node behind holds little of a cluster that goes on, and signs noth
     const leader = block.view % 4;
     const signature = mockContext(4, leader).sign(signedBytes(context, 1, block.view, block.hash));
     const proposal = { block, signature, justification: [] };
+    const proposed: Input = {
+      type: 'message',
+      now: 5,
+      from: leader,
+      message: { type: 'proposal', epoch: 0, proposal },
+    };
     const inputs: Input[] = [
-      { type: 'message', now: 5, from: leader, message: { type: 'proposal', epoch: 0, proposal } },
+      ...(leader === 3 ? [] : [proposed]),
       { type: 'message', now: 5, from: 0, message: { type: 'certificate', epoch: 0, certificate: certify(block, 1) } },
       { type: 'message', now: 5, from: 0, message: { type: 'certificate', epoch: 0, certificate: certificate! } },
     ];

@@ -148,7 +148,8 @@ for (const [title, inputs] of USELESS) {
 test('it asks until it is answered, and says so only while it is quarantined', (t) => {
   const { state, feed } = quarantined();
   t.deepEqual(asks(feed({ type: 'tick', now: 100 })), []);
-  t.deepEqual(asks(feed({ type: 'tick', now: state.wakeAtMs! })), [NONCE]);
+  t.true(state.wakeAtMs! <= 201);
+  t.deepEqual(asks(feed({ type: 'tick', now: 201 })), [NONCE]);
   for (const from of [1, 2]) feed(answer(from, null));
   t.is(state.quarantined, null);
   t.deepEqual(asks(feed({ type: 'tick', now: 60_000 })), []);

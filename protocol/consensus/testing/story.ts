@@ -60,8 +60,11 @@ export class Story {
     cluster: (given) => {
       const n = Number(given.get('n'));
       this.hosts = [...Array(n).keys()].map((self) => new Host(mockContext(n, self)));
-      for (const node of this.hosts.keys()) this.feed(node, { type: 'start', now: this.now });
-      for (const host of this.hosts) host.flush();
+      // What they say at first is not shown, and is lost: every story begins with all of them idle.
+      for (const host of this.hosts) {
+        host.input({ type: 'start', now: this.now });
+        host.flush();
+      }
     },
     submit: (given) => {
       for (const node of numbers(given.get('nodes'))) {
