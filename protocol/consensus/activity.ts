@@ -34,7 +34,8 @@ export function currentDelays(turn: Turn): Delays {
 
 /**
  * Three reasons, each with the moment from which the view's time runs:
- * pending: submissions beyond those in the unfinalized chain; the first one counts, later ones never move it.
+ * pending: submissions beyond those in the unfinalized chain; the first one counts, later ones never move it. A node that
+ * lacks bodies of what is decided does not know which of them are final, and could not vote for a block anyway.
  * content: an unfinalized block with entries. One Δ is left for its finalize votes before an empty block is due.
  * Empty blocks alone are no reason, or each would call for the next.
  * engaged: a proposal or a notarize vote of this view was seen, or this node joined others in giving it up.
@@ -42,7 +43,8 @@ export function currentDelays(turn: Turn): Delays {
 export function refreshActivity(turn: Turn): void {
   const { state } = turn;
   const { entryCount, content } = backlog(state);
-  if (state.pendingCount <= entryCount) state.pendingSinceMs = null;
+  const behind = state.decided.view > state.finalized.view;
+  if (behind || state.pendingCount <= entryCount) state.pendingSinceMs = null;
   else state.pendingSinceMs ??= turn.now;
   if (!content) state.contentSinceMs = null;
   else state.contentSinceMs ??= state.enteredAtMs + currentDelays(turn).deltaMs;

@@ -17,13 +17,15 @@ export function answersNeeded(n: number, quorum: number, faults: number): number
   return n - quorum + Math.max(faults, 1);
 }
 
-/** The host's word to try. Nothing happens where there are too few others, and where asking them cannot help. */
+/**
+ * The host's word to try. Nothing happens where asking cannot help: with one or two validators the others cannot go on
+ * without this one, which must not vote in the view where they are.
+ */
 export function beginRecovery(turn: Turn, nonce: string): void {
   const { state, context } = turn;
   if (!HASH_HEX.test(nonce)) throw new RangeError('a nonce is 64 lowercase hex digits');
   if (state.quarantined === null || state.barred || context.self === null) return;
-  const n = context.validators.length;
-  if (answersNeeded(n, state.quorum, state.faults) > n - 1) return;
+  if (context.validators.length - 1 < state.quorum) return;
   if (state.recovery?.nonce === nonce) return;
   state.recovery = { nonce, answers: new Map(), askAtMs: turn.now };
 }

@@ -97,8 +97,12 @@ test('nothing is signed at or below a floor', (t) => {
   replay(context, state, { type: 'floor', epoch: 0, view: 1 });
   step(context, state, { type: 'start', now: 0 });
   step(context, state, { type: 'pending', now: 0, count: 1 });
-  t.is(state.wakeAtMs, null);
-  t.deepEqual(step(context, state, { type: 'tick', now: 10_000 }).records, []);
+  const { records, effects } = step(context, state, { type: 'tick', now: 10_000 });
+  t.deepEqual(records, []);
+  t.deepEqual(
+    effects.map((effect) => effect.type === 'broadcast' && effect.message.type),
+    ['status'],
+  );
 });
 
 test('records of another epoch bind nobody in this one', (t) => {

@@ -2,7 +2,7 @@
 // Used by the simulation tests; every run is a function of its seed.
 // Must never help the core: what a real network or disk may do to it, this one does.
 import type { Effect, Want } from '../effect.js';
-import type { Input } from '../input.js';
+import type { Input, SyncedBlock } from '../input.js';
 import type { Message } from '../message.js';
 import { checkVotes, Host } from './host.js';
 import { mockContext, Random } from './random.js';
@@ -37,6 +37,7 @@ interface Instance {
 }
 
 const FETCH_EVERY_MS = 300;
+const SYNC_DEADLINE_MS = 1_000;
 
 export class Cluster {
   readonly random: Random;
@@ -52,10 +53,23 @@ export class Cluster {
   readonly accused = new Set<number>();
   readonly halts: string[] = [];
   submissions = 0;
+  catchups = 0;
+  rejoins = 0;
+  /** Links that carry nothing at present, as `from to`. */
+  readonly cut = new Set<string>();
+  /** What a peer gives for a catch-up; a test may let it lie. Null is silence. */
+  private readonly answers: (peer: number, found: readonly SyncedBlock[]) => readonly SyncedBlock[] | null;
+  private nonces = 0;
   private readonly events: Event[] = [];
   private order = 0;
 
-  constructor(options: { n: number; seed: number; faults: Faults; twins?: readonly number[] }) {
+  constructor(options: {
+    n: number;
+    seed: number;
+    faults: Faults;
+    twins?: readonly number[];
+    answers?: Cluster['answers'];
+  }) {
     this.n = options.n;
     this.random = new Random(options.seed);
     this.faults = options.faults;
@@ -69,6 +83,7 @@ export class Cluster {
       tickAt: null,
       fetching: new Set(),
     }));
+    this.answers = options.answers ?? ((_peer, found) => found);
     for (const instance of this.instances) this.feed(instance, { type: 'start', now: 0 });
   }
 
@@ -165,7 +180,41 @@ export class Cluster {
     });
   }
 
-  crash(instance: Instance, kept?: number): void {
+  /** The data directory is lost while the node is down; it comes back empty and asks the others where they are. */
+  wipe(instance: Instance, downMs: number): void {
+    this.crash(instance, 0, downMs, () => instance.host.wipe());
+  }
+
+  /** Cuts every link of these nodes, or mends it: both ends are told, as a broken connection tells. */
+  isolate(nodes: readonly number[], isCut: boolean): void {
+    for (const node of nodes) {
+      for (let peer = 0; peer < this.n; peer++) {
+        if (nodes.includes(peer)) continue;
+        for (const link of [`${node} ${peer}`, `${peer} ${node}`]) {
+          if (isCut) this.cut.add(link);
+          else this.cut.delete(link);
+        }
+        this.tellLink(node, peer, !isCut);
+      }
+    }
+  }
+
+  private tellLink(a: number, b: number, connected: boolean): void {
+    if (a === b) return;
+    for (const [self, peer] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      for (const instance of this.instances) {
+        if (instance.host.context.self !== self) continue;
+        this.later(instance, this.random.between(1, 20), () => {
+          this.feed(instance, { type: 'peer', now: this.now, peer, connected });
+        });
+      }
+    }
+  }
+
+  crash(instance: Instance, kept?: number, downMs?: number, whileDown?: () => void): void {
     this.crashes += 1;
     const { host } = instance;
     host.crash(kept ?? this.random.between(0, host.unflushedRecords));
@@ -174,12 +223,20 @@ export class Cluster {
     instance.flushing = false;
     instance.tickAt = null;
     instance.fetching.clear();
-    if (!instance.twin) checkVotes(host.disk);
-    this.schedule(this.now + this.random.between(1, 1_500), () => {
+    if (!instance.twin) checkVotes([...host.lost, ...host.disk]);
+    whileDown?.();
+    const self = host.context.self!;
+    for (let peer = 0; peer < this.n; peer++) this.tellLink(self, peer, false);
+    this.schedule(this.now + (downMs ?? this.random.between(1, 1_500)), () => {
       instance.up = true;
       for (const effect of host.restart(this.random.between(0, 3))) this.carryOut(instance, effect);
       this.feed(instance, { type: 'start', now: this.now });
       this.feed(instance, { type: 'pending', now: this.now, count: host.pendingCount });
+      if (host.state.quarantined !== null && !instance.twin) {
+        this.nonces += 1;
+        this.feed(instance, { type: 'recover', now: this.now, nonce: this.nonces.toString(16).padStart(64, '0') });
+      }
+      for (let peer = 0; peer < this.n; peer++) this.tellLink(self, peer, true);
     });
   }
 
@@ -221,7 +278,14 @@ export class Cluster {
         this.accused.add(effect.evidence.first.signer);
         return;
       case 'catchup':
+        this.catchUp(instance, effect);
+        return;
       case 'rejoined':
+        this.rejoins += 1;
+        return;
+      case 'quarantine':
+        // A wiped node says so at its start, and leaves it.
+        if (!instance.twin && host.lost.length === 0) this.halts.push(`${host.context.self}: ${effect.reason}`);
         return;
       default:
         if (!instance.twin) this.halts.push(`${host.context.self}: ${effect.reason}`);
@@ -229,7 +293,7 @@ export class Cluster {
   }
 
   private transmit(from: Instance, to: Instance, message: Message): void {
-    if (from === to) return;
+    if (from === to || this.isCut(from, to)) return;
     const body = message.type === 'proposal' ? from.host.body(message.proposal.block.hash) : null;
     const copies = this.faulty && this.random.chance(this.faults.duplicate) ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) {
@@ -262,8 +326,25 @@ export class Cluster {
     attempt(holder);
   }
 
+  private isCut(from: Instance, to: Instance): boolean {
+    return this.cut.has(`${from.host.context.self} ${to.host.context.self}`);
+  }
+
+  /** Gives the core exactly one answer: what the peer serves, or nothing when it is silent. */
+  private catchUp(instance: Instance, { peer, fromHeight }: Extract<Effect, { type: 'catchup' }>): void {
+    this.catchups += 1;
+    const server = this.instances.find(({ host }) => host.context.self === peer)!;
+    const found = server.host.serveRange(fromHeight, this.random.between(1, 20));
+    const isLost = !server.up || this.isCut(instance, server) || (this.faulty && this.random.chance(this.faults.loss));
+    const given = isLost ? null : this.answers(peer, found.synced);
+    this.later(instance, given === null ? SYNC_DEADLINE_MS : this.random.between(2, 60), () => {
+      if (given !== null) for (const body of found.bodies) instance.host.hold(body);
+      this.feed(instance, { type: 'synced', now: this.now, peer, fromHeight, blocks: given ?? [] });
+    });
+  }
+
   private answer(peer: Instance, instance: Instance, want: Want): void {
-    if (!peer.up || (this.faulty && this.random.chance(this.faults.loss))) return;
+    if (!peer.up || this.isCut(peer, instance) || (this.faulty && this.random.chance(this.faults.loss))) return;
     const found = peer.host.serve(want);
     if (found === null) return;
     if ('entries' in found) {

@@ -3,9 +3,10 @@
 // Must never release an effect before the records of its step are durable: that is what is under test.
 import { Buffer } from 'node:buffer';
 import { mayVote, type OwnVotes } from '../ballot.js';
+import type { Certificate } from '../certificate.js';
 import type { Context } from '../context.js';
 import type { Effect, Output, Want } from '../effect.js';
-import type { Input } from '../input.js';
+import type { Input, SyncedBlock } from '../input.js';
 import { decodeJournal, encodeJournal, type JournalRecord } from '../journal.js';
 import type { BlockRef, Message, Vote } from '../message.js';
 import { replay } from '../restart.js';
@@ -36,6 +37,10 @@ export class Host {
   private bodies = new Map<string, Body>();
   /** Executed blocks, oldest first: survives crashes, but may be cut back to model a store that flushes late. */
   ledger: Body[] = [];
+  /** By height − 1: the Finalization of the block itself, or null. */
+  certificates: (Certificate | null)[] = [];
+  /** What earlier disks of this node held, which it has lost: its votes bind it all the same. */
+  readonly lost: Stored[] = [];
   readonly finalEntries = new Set<string>();
   /** Submissions this node knows; durable (the inbox). */
   readonly known = new Set<string>();
@@ -81,6 +86,7 @@ export class Host {
   /** Replays the log onto a ledger cut back by `lag` blocks. The effects are to be carried out at once; `start` follows. */
   restart(lag: number): Effect[] {
     this.ledger = this.ledger.slice(0, Math.max(0, this.ledger.length - lag));
+    this.certificates.length = this.ledger.length;
     this.finalEntries.clear();
     for (const { entries } of this.ledger) for (const entry of entries) this.finalEntries.add(entry);
     const tip = this.ledger[this.ledger.length - 1]?.block;
@@ -95,6 +101,14 @@ export class Host {
       effects.push(...replay(this.context, this.state, record));
     }
     return effects;
+  }
+
+  /** The directory is gone, bodies, log and ledger; a log is begun anew with the doubt in it. Inbox entries come back by gossip. */
+  wipe(): void {
+    this.lost.push(...this.disk);
+    this.disk.length = 0;
+    this.ledger = [];
+    this.disk.push(encodeJournal({ type: 'quarantine', epoch: this.context.epoch, reason: 'the log was lost' }));
   }
 
   build(effect: Extract<Effect, { type: 'build' }>, now: number): Input {
@@ -143,12 +157,25 @@ export class Host {
     return certificate === undefined ? null : { type: 'certificate', epoch: this.context.epoch, certificate };
   }
 
+  /** What this node gives a peer that catches up: some blocks, and on until one with a certificate of its own. */
+  serveRange(fromHeight: number, count: number): { readonly bodies: Body[]; readonly synced: SyncedBlock[] } {
+    const bodies: Body[] = [];
+    const synced: SyncedBlock[] = [];
+    for (let at = fromHeight - 1; at < this.ledger.length; at++) {
+      bodies.push(this.ledger[at]!);
+      synced.push({ block: this.ledger[at]!.block, certificate: this.certificates[at]! });
+      if (synced.length >= count && this.certificates[at] !== null) break;
+    }
+    return { bodies, synced };
+  }
+
   execute(effect: Extract<Effect, { type: 'commit' }>): void {
-    for (const block of effect.blocks) {
+    for (const [i, block] of effect.blocks.entries()) {
       const tip = this.ledger[this.ledger.length - 1]?.block ?? GENESIS;
       if (block.parentHash !== tip.hash || block.height !== tip.height + 1) throw new Error('commit out of order');
       const body = this.body(block.hash);
       this.ledger.push(body);
+      this.certificates.push(effect.certificates[i]!);
       for (const entry of body.entries) {
         if (this.finalEntries.has(entry)) throw new Error(`${entry} is final twice`);
         this.finalEntries.add(entry);

@@ -4,7 +4,8 @@
 import { Buffer } from 'node:buffer';
 import type { Certificate } from '../certificate.js';
 import { signedBytes } from '../certificate.js';
-import type { Effect, Output } from '../effect.js';
+import type { Effect, Output, Want } from '../effect.js';
+import type { Evidence } from '../evidence.js';
 import type { Input } from '../input.js';
 import type { JournalRecord } from '../journal.js';
 import type { BlockRef, Message, Status, Vote } from '../message.js';
@@ -31,7 +32,8 @@ const KIND_NAMES: ReadonlyMap<string, VoteKind> = new Map([
  * `deliver|drop [from=] [to=] [type=]`, `time ms=`, `crash node= keep=`, `restart node= [lag=]`, `state node=`,
  * `block name= view= parent= by= [height=] [parentView=] [entries=]`, and what a liar sends with keys that are not its
  * own to judge: `vote kind= view= [block=] signers= to= [from=] [epoch=] [key=]`, `certificate kind= view= [block=] signers= to=`,
- * `propose block= to= [signer=]`.
+ * `propose block= to= [signer=]`, `evidence rule= view= signer= blocks= to= [key=]` (two notarize votes). Links and doubt:
+ * `peer node= peer= connected=yes|no`, `wipe node=` (crash, and the disk is gone), `recover node= nonce=`.
  */
 export class Story {
   private hosts: Host[] = [];
@@ -58,8 +60,11 @@ export class Story {
     cluster: (given) => {
       const n = Number(given.get('n'));
       this.hosts = [...Array(n).keys()].map((self) => new Host(mockContext(n, self)));
-      for (const node of this.hosts.keys()) this.feed(node, { type: 'start', now: this.now });
-      for (const host of this.hosts) host.flush();
+      // What they say at first is not shown, and is lost: every story begins with all of them idle.
+      for (const host of this.hosts) {
+        host.input({ type: 'start', now: this.now });
+        host.flush();
+      }
     },
     submit: (given) => {
       for (const node of numbers(given.get('nodes'))) {
@@ -102,6 +107,21 @@ export class Story {
       this.lines.push(`node ${node} is back`);
       this.feed(node, { type: 'start', now: this.now });
     },
+    wipe: (given) => {
+      const node = Number(given.get('node'));
+      this.hosts[node]!.crash(0);
+      this.hosts[node]!.wipe();
+      this.asked = this.asked.filter((asked) => asked.node !== node);
+      this.lines.push(`node ${node} crashed and lost its disk`);
+    },
+    peer: (given) => {
+      const connected = given.get('connected') === 'yes';
+      this.feed(Number(given.get('node')), { type: 'peer', now: this.now, peer: Number(given.get('peer')), connected });
+    },
+    recover: (given) => {
+      const nonce = given.get('nonce')!.padEnd(64, '0');
+      this.feed(Number(given.get('node')), { type: 'recover', now: this.now, nonce });
+    },
     state: (given) => this.describe(Number(given.get('node'))),
     block: (given) => {
       const name = given.get('name')!;
@@ -136,6 +156,9 @@ export class Story {
       const certificate = { kind, view, hash, signers, signatures: votes.map(({ signature }) => signature) };
       this.inject(given, Number(given.get('from') ?? signers[0]), { type: 'certificate', epoch: 0, certificate });
     },
+    evidence: (given) => {
+      this.inject(given, Number(given.get('from')), { type: 'evidence', epoch: 0, evidence: this.accuse(given) });
+    },
     propose: (given) => {
       const block = this.blocks.get(given.get('block')!)!;
       const leader = block.view % this.hosts.length;
@@ -143,6 +166,18 @@ export class Story {
       this.inject(given, leader, { type: 'proposal', epoch: 0, proposal: { block, signature, justification: [] } });
     },
   };
+
+  private accuse(given: Arguments): Evidence {
+    const signer = Number(given.get('signer'));
+    const key = Number(given.get('key') ?? signer);
+    const votes = given
+      .get('blocks')!
+      .split(',')
+      .map((name): Vote => {
+        return { ...this.sign(key, NOTARIZE, Number(given.get('view')), this.blocks.get(name)!.hash), signer };
+      });
+    return { rule: given.get('rule') as Evidence['rule'], first: votes[0]!, second: votes[1]! };
+  }
 
   private inject(given: Arguments, from: number, message: Message): void {
     for (const to of numbers(given.get('to'))) this.feed(to, { type: 'message', now: this.now, from, message });
@@ -240,6 +275,8 @@ export class Story {
       `kept: views ${[...state.views.keys()].join() || 'none'}; blocks ${state.blocks.size}; disk ${disk.length} records`,
     );
     this.lines.push(`wakes: ${state.wakeAtMs === null ? 'never' : `in ${state.wakeAtMs - this.now} ms`}`);
+    if (state.wanted.size > 0)
+      this.lines.push(`wants: ${[...state.wanted.values()].map((want) => this.want(want)).join(', ')}`);
     if (state.quarantined !== null) this.lines.push(`quarantined: ${state.quarantined}`);
     if (state.halted !== null) this.lines.push(`halted: ${state.halted}`);
   }
@@ -303,12 +340,8 @@ export class Story {
         return `all ← ${this.message(effect.message)}`;
       case 'send':
         return `${effect.to} ← ${this.message(effect.message)}`;
-      case 'fetch': {
-        const { want } = effect;
-        const what =
-          want.type === 'block' ? `block ${this.hash(want.hash)}` : `certificate ${want.kinds.map(letter).join('|')}`;
-        return `fetch ${what} of view ${want.view}${effect.holder === null ? '' : ` from ${effect.holder}`}`;
-      }
+      case 'fetch':
+        return `fetch ${this.want(effect.want)}${effect.holder === null ? '' : ` from ${effect.holder}`}`;
       case 'commit':
         return `commit ${effect.blocks.map((block, i) => `${this.hash(block.hash)}${effect.certificates[i] === null ? '' : '*'}`).join(' ')}`;
       case 'evidence':
@@ -344,6 +377,12 @@ export class Story {
       case 'evidence':
         return `evidence ${message.evidence.rule} against ${message.evidence.first.signer}`;
     }
+  }
+
+  private want(want: Want): string {
+    const what =
+      want.type === 'block' ? `block ${this.hash(want.hash)}` : `certificate ${want.kinds.map(letter).join('|')}`;
+    return `${what} of view ${want.view}`;
   }
 
   /** Open views: capital letters for certificates held, small ones for whose votes are: `v2:N v3:n01x2`. */
