@@ -71,6 +71,16 @@ export interface EventFields {
   'audit.unwritable': { file: string; reason: string };
   'audit.writable_again': { events: number };
 
+  'peers.listening': { address: string; port: number; peers: number; tls: boolean };
+  'peers.insecure': { peers: number };
+  'peer.connected': { peer: string; direction: string; address: string };
+  'peer.disconnected': { peer: string; reason: string };
+  'peer.refused': { peer: string; reason: string; detail: string };
+  'peer.handshake_refused': { address: string; reason: string; detail: string; not_logged: number };
+  'peer.pin_mismatch': { peer: string; fingerprint: string; refused: boolean };
+  'certificate.expires_soon': { role: string; peer: string; days_left: number; expires_at: string };
+  'certificate.expires_very_soon': { role: string; peer: string; days_left: number; expires_at: string };
+
   'http.answered': {
     request_id: string;
     method: string;
@@ -152,6 +162,19 @@ export const EVENTS = {
 
   'audit.unwritable': { level: 'error', wording: 'Audit log cannot be written: operator actions are refused' },
   'audit.writable_again': { level: 'info', wording: 'Audit log is written again' },
+
+  'peers.listening': { level: 'info', wording: 'Peer port open' },
+  'peers.insecure': {
+    level: 'warn',
+    wording: 'INSECURE PEERS: anyone on the network can read and forge what nodes tell each other',
+  },
+  'peer.connected': { level: 'info', wording: 'Peer connected' },
+  'peer.disconnected': { level: 'warn', wording: 'Peer disconnected' },
+  'peer.refused': { level: 'warn', wording: 'Connection with a peer refused' },
+  'peer.handshake_refused': { level: 'warn', wording: 'TLS handshake refused on the peer port' },
+  'peer.pin_mismatch': { level: 'error', wording: 'Certificate matches no pin of the peer' },
+  'certificate.expires_soon': { level: 'warn', wording: 'Certificate expires within 30 days' },
+  'certificate.expires_very_soon': { level: 'error', wording: 'Certificate expires within 7 days, or has' },
 
   'http.answered': { level: 'debug', wording: 'Request answered' },
   'log.reopened': { level: 'info', wording: 'Log file reopened' },

@@ -39,7 +39,7 @@ import { Metrics } from './ops/metrics.js';
 import { createOpsServer, type ReloadAnswer } from './ops/server.js';
 import { watchStalls } from './ops/stalls.js';
 import { type InForce, Reloader } from './reload.js';
-import { claimRunFiles, removeRunFiles, writeAdminToken, writeEndpoints } from './run-files.js';
+import { claimRunFiles, type Endpoints, removeRunFiles, writeAdminToken, writeEndpoints } from './run-files.js';
 import { ServiceManager, tellerOf, watchdogUsecOf } from './service-manager.js';
 import { type SignalActions, surviveClosedOutput, takeSignals } from './signals.js';
 import { startFailure } from './start-failure.js';
@@ -159,6 +159,9 @@ class Running {
   /** Where the client API listens; the report may come after the actor counts as up. */
   readonly #apiListens: Promise<Pick<AddressInfo, 'address' | 'port'>>;
   #ledger: ReturnType<typeof holdLedgerOpen> | null = null;
+  #peer: string | null = null;
+  /** As written; null before the node is ready. */
+  #endpoints: Endpoints | null = null;
   #draining = false;
   #ending = false;
 
@@ -239,6 +242,7 @@ class Running {
       this.#supervisor.on('event', (happened) => {
         if (happened.kind !== 'report') return;
         if (happened.name === 'consensus') this.#state.chainMoved(happened.value);
+        if (happened.name === 'peer-listening') this.#peersListen(happened.value.data ?? {});
         if (happened.name !== 'listening') return;
         const { host, port } = happened.value.data ?? {};
         node.apiPort = Number(port);
@@ -303,6 +307,15 @@ class Running {
     });
   }
 
+  /** A peer port that was opened or opened anew: later incarnations take the same one. */
+  #peersListen({ host, port, tls }: Readonly<Record<string, unknown>>): void {
+    const { node } = this.#inForce;
+    node.peerPort = port === null ? 0 : Number(port);
+    this.#peer =
+      port === null ? null : `${tls === true ? 'https' : 'http'}://${authority(String(host), node.peerPort)}`;
+    if (this.#endpoints !== null) writeEndpoints(node.places.run, { ...this.#endpoints, peer: this.#peer });
+  }
+
   async start(): Promise<void> {
     // First of all, while the process is small: it may start a helper.
     this.#manager.starting();
@@ -359,7 +372,8 @@ class Running {
     const api = url(await this.#apiListens);
     if (this.#draining) return;
     const { nodeId, publicKey } = node.identity;
-    writeEndpoints(node.places.run, { api, ops, peer: null, nodeId, publicKey });
+    this.#endpoints = { api, ops, peer: this.#peer, nodeId, publicKey };
+    writeEndpoints(node.places.run, this.#endpoints);
     this.#manager.ready(api);
     const startupMs = Date.now() - STARTED_AT_MS;
     event(this.#log, 'node.ready', {
@@ -420,8 +434,11 @@ class Running {
 }
 
 /** Every spelling in which a secret of this node could come into a text. */
-function secretsOf({ identity, hmacSecrets }: NodeConfig): string[] {
-  const secrets = [identity.seed, ...hmacSecrets.map(({ secret }) => secret)].map((bytes) => Buffer.from(bytes));
+function secretsOf({ identity, hmacSecrets, peers }: NodeConfig): string[] {
+  const tlsKey = peers?.tls == null ? [] : [Buffer.from(peers.tls.key)];
+  const secrets = [...tlsKey, identity.seed, ...hmacSecrets.map(({ secret }) => secret)].map((bytes) =>
+    Buffer.from(bytes),
+  );
   return secrets.flatMap((secret) => [secret.toString('hex'), secret.toString('base64'), secret.toString('utf8')]);
 }
 
@@ -441,7 +458,11 @@ function restartSettings({ settings }: NodeConfig, id: ActorId, policy: RestartS
 }
 
 function url({ address, port }: Pick<AddressInfo, 'address' | 'port'>): string {
-  return `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
+  return `http://${authority(address, port)}`;
+}
+
+function authority(address: string, port: number): string {
+  return `${address.includes(':') ? `[${address}]` : address}:${port}`;
 }
 
 try {

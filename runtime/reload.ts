@@ -108,6 +108,8 @@ export class Reloader {
     };
     await supervisor.prepare(nextNode);
     await supervisor.commit();
+    // A port that was opened in between was told of the old one.
+    nextNode.peerPort = node.peerPort;
     const { level } = next.config.log;
     opened.log.level = level;
     supervisor.adjustLogs({ level });

@@ -1,6 +1,18 @@
 // How gossip is supervised. Read by actors/tree.ts only.
-import type { NodeConfig } from '../../config/node.js';
+import type { NodeConfig, PeersConfig } from '../../config/node.js';
 import type { ActorSpec } from '../../runtime/kernel/contract.js';
+
+export interface GossipConfig {
+  readonly peers: PeersConfig;
+  readonly host: string;
+  readonly port: number;
+  /** Canonical text of the genesis: who of the peers is a validator. */
+  readonly genesis: string;
+  readonly chainId: string;
+  readonly nodeId: string;
+  readonly publicKey: string;
+  readonly seed: Uint8Array;
+}
 
 export function gossipSpec(config: NodeConfig): ActorSpec<NodeConfig> {
   const supervision = config.settings.supervision.actors.gossip;
@@ -8,11 +20,18 @@ export function gossipSpec(config: NodeConfig): ActorSpec<NodeConfig> {
     id: 'gossip',
     module: new URL('./actor.js', import.meta.url),
     restart: supervision.restart,
-    links: [],
+    links: ['consensus', 'ingress'],
     heartbeatMs: supervision.heartbeat_ms,
     memoryMb: supervision.memory_mb,
     startTimeoutMs: 10_000,
     shutdownMs: supervision.shutdown_ms,
-    configure: () => null,
+    /** Null without peers: the actor idles then, and opens no port. */
+    configure: ({ peers, peerPort, genesis, chainId, identity }): GossipConfig | null => {
+      if (peers === null) return null;
+      const { nodeId, publicKey, seed } = identity;
+      const { host, port } = peers.listen;
+      // A restarted port must be found where the first one was, also when the system chose it.
+      return { peers, host, port: port === 0 ? peerPort : port, genesis, chainId, nodeId, publicKey, seed };
+    },
   };
 }

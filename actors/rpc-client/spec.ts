@@ -1,6 +1,11 @@
 // How rpc-client is supervised. Read by actors/tree.ts only.
-import type { NodeConfig } from '../../config/node.js';
+import type { NodeConfig, PeersConfig } from '../../config/node.js';
 import type { ActorSpec } from '../../runtime/kernel/contract.js';
+
+export interface RpcClientConfig {
+  readonly peers: PeersConfig;
+  readonly nodeId: string;
+}
 
 export function rpcClientSpec(config: NodeConfig): ActorSpec<NodeConfig> {
   const supervision = config.settings.supervision.actors['rpc-client'];
@@ -13,6 +18,8 @@ export function rpcClientSpec(config: NodeConfig): ActorSpec<NodeConfig> {
     memoryMb: supervision.memory_mb,
     startTimeoutMs: 10_000,
     shutdownMs: supervision.shutdown_ms,
-    configure: () => null,
+    /** Null without peers: the actor idles then. */
+    configure: ({ peers, identity }): RpcClientConfig | null =>
+      peers === null ? null : { peers, nodeId: identity.nodeId },
   };
 }

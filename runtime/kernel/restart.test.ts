@@ -2,18 +2,9 @@
 
 import test from 'ava';
 import fc from 'fast-check';
+import { BACKOFF_DEFAULTS, backoffDelayMs } from './backoff.js';
 import { CLOSED } from './breaker.js';
-import {
-  afterDeath,
-  afterUptime,
-  BACKOFF_DEFAULTS,
-  backoffDelayMs,
-  type History,
-  NO_HISTORY,
-  restartDefaults,
-  type Spent,
-  spend,
-} from './restart.js';
+import { afterDeath, afterUptime, type History, NO_HISTORY, restartDefaults, type Spent, spend } from './restart.js';
 
 const MIDDLE = 0.5;
 

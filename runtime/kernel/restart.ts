@@ -1,5 +1,6 @@
-// When a dead actor comes back: policies, exponential backoff, breaker and group budget as pure functions. Called by
+// When a dead actor comes back: policies, backoff, breaker and group budget as pure functions. Called by
 // the supervisor alone. It must never read a clock or draw a random number: both are given.
+import { BACKOFF_DEFAULTS, type BackoffSettings, backoffDelayMs } from './backoff.js';
 import {
   afterFailure,
   afterSuccess,
@@ -11,14 +12,6 @@ import {
 } from './breaker.js';
 import type { RestartPolicy } from './contract.js';
 
-export interface BackoffSettings {
-  readonly floorMs: number;
-  readonly factor: number;
-  readonly ceilingMs: number;
-  /** Fraction of the delay by which it varies to both sides, before clamping to floor and ceiling. */
-  readonly jitter: number;
-}
-
 export interface RestartSettings {
   readonly policy: RestartPolicy;
   readonly backoff: BackoffSettings;
@@ -27,7 +20,6 @@ export interface RestartSettings {
   readonly successAfterMs: number;
 }
 
-export const BACKOFF_DEFAULTS: BackoffSettings = { floorMs: 100, factor: 2, ceilingMs: 30_000, jitter: 0.25 };
 export const SUCCESS_AFTER_MS = 30_000;
 
 /** Backoff, breaker and success times of a policy when the supervisor's options name none. */
@@ -52,13 +44,6 @@ export interface Decision {
   readonly history: History;
   /** Whether this restart spends the group's budget. Under a breaker it does not: the breaker is the limit. */
   readonly spendsBudget: boolean;
-}
-
-/** Delay before the restart after the `failures`-th failure in a row (1 = first). `random` in [0, 1). */
-export function backoffDelayMs(settings: BackoffSettings, failures: number, random: number): number {
-  const exact = Math.min(settings.ceilingMs, settings.floorMs * settings.factor ** Math.max(0, failures - 1));
-  const varied = exact * (1 + settings.jitter * (2 * random - 1));
-  return Math.min(settings.ceilingMs, Math.max(settings.floorMs, varied));
 }
 
 /** The decision after a failure that nobody asked for. */

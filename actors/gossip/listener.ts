@@ -1,0 +1,195 @@
+// The peer port: TLS with a client certificate always, then name and pin, and only then HTTP for /rpc/* and the upgrade to
+// gossip. Owned by the actor. Nothing that a stranger sends may get past the handshake.
+import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { WebSocketServer } from 'ws';
+import type { PeerConfig, PeersConfig } from '../../config/node.js';
+import { NO_SESSION_TICKETS } from '../../protocol/crypto/certificate.js';
+import { FRAME_MAX_BYTES } from '../../protocol/peer/frame.js';
+import { GOSSIP_PATH, identify, judgeCertificate, NODE_HEADER } from '../peer/identity.js';
+import { type HandshakeStatus, handshakeStatus } from '../peer/tls.js';
+
+export interface ListenerEvents {
+  handshake(status: HandshakeStatus): void;
+  /** `peer` null: nobody's certificate. */
+  pinViolation(peer: PeerConfig | null, fingerprint: string, refused: boolean): void;
+  /** A handshake that was refused, for the log. */
+  refused(remote: string, status: HandshakeStatus, detail: string): void;
+  /** A WebSocket; `expected` is whom the certificate names, null where nothing names it. */
+  accepted(ws: import('ws').WebSocket, socket: Socket, expected: string | null): void;
+  request(request: IncomingMessage, response: ServerResponse, from: string | null): void;
+  /** An upgrade that was refused: who asked, and why. */
+  upgradeRefused(peer: string | null, reason: 'wrong-identity' | 'other'): void;
+}
+
+const HANDSHAKE_MS = 5_000;
+const REQUEST_MS = 5_000;
+const HEADERS_MAX_BYTES = 8 * 1024;
+/** What peers need, twice over, and room for those that are turned away. */
+const CONNECTIONS_BASE = 64;
+
+type AnyServer = Server | HttpsServer;
+
+export class PeerListener {
+  readonly #on: ListenerEvents;
+  #config: PeersConfig;
+  readonly #server: AnyServer;
+  readonly #upgrades: WebSocketServer;
+  readonly #identities = new WeakMap<Socket, string>();
+  readonly #sockets = new Set<Socket>();
+
+  constructor(config: PeersConfig, on: ListenerEvents) {
+    this.#config = config;
+    this.#on = on;
+    this.#upgrades = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: FRAME_MAX_BYTES,
+      autoPong: false,
+    });
+    const http = {
+      headersTimeout: REQUEST_MS,
+      requestTimeout: REQUEST_MS,
+      connectionsCheckingInterval: 500,
+      maxHeaderSize: HEADERS_MAX_BYTES,
+    };
+    const { tls } = config;
+    if (tls === null) this.#server = createHttpServer(http);
+    else {
+      this.#server = createHttpsServer({
+        ...http,
+        ca: tls.ca,
+        cert: tls.cert,
+        key: tls.key,
+        minVersion: tls.minVersion,
+        secureOptions: NO_SESSION_TICKETS,
+        requestCert: true,
+        rejectUnauthorized: true,
+        handshakeTimeout: HANDSHAKE_MS,
+      });
+      this.#guard(this.#server as HttpsServer);
+    }
+    this.#server.maxConnections = CONNECTIONS_BASE + 2 * config.peers.length;
+    this.#server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      on.request(request, response, this.#identities.get(request.socket) ?? null);
+    });
+    this.#server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+      this.#upgrade(request, socket, head);
+    });
+    this.#server.on('clientError', (_error: Error, socket: Socket) => socket.destroy());
+    this.#server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
+  }
+
+  async listen(host: string, port: number): Promise<AddressInfo> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host, port }, () => {
+        this.#server.removeListener('error', reject);
+        // What fails later, as accept() does without file descriptors, must not end the thread.
+        this.#server.on('error', () => undefined);
+        resolve();
+      });
+    });
+    return this.#server.address() as AddressInfo;
+  }
+
+  /** New certificates and pins, for connections from now on. */
+  reconfigure(config: PeersConfig): void {
+    this.#config = config;
+    this.#server.maxConnections = CONNECTIONS_BASE + 2 * config.peers.length;
+    if (config.tls === null || !('setSecureContext' in this.#server)) return;
+    const { ca, cert, key, minVersion } = config.tls;
+    this.#server.setSecureContext({ ca, cert, key, minVersion, secureOptions: NO_SESSION_TICKETS });
+  }
+
+  /** No new connections; those that were upgraded live on. */
+  close(): void {
+    this.#server.close();
+    this.#server.closeIdleConnections();
+  }
+
+  destroy(): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Puts itself between the handshake and the HTTP server: what does not pass is destroyed before a byte is read. */
+  #guard(server: HttpsServer): void {
+    const serve = server.listeners('secureConnection') as ((this: HttpsServer, socket: TLSSocket) => void)[];
+    server.removeAllListeners('secureConnection');
+    server.on('secureConnection', (socket) => {
+      if (!this.#passes(socket)) return void socket.destroy();
+      for (const each of serve) each.call(server, socket);
+    });
+    server.on('tlsClientError', (error, socket) => {
+      const status = handshakeStatus(error, socket.authorizationError);
+      this.#on.handshake(status);
+      this.#on.refused(remoteOf(socket), status, `${socket.authorizationError ?? error.message}`);
+      socket.destroy();
+    });
+  }
+
+  #passes(socket: TLSSocket): boolean {
+    const certificate = socket.getPeerCertificate();
+    // Without tickets and without a cache nothing can be resumed; if it were, nobody would have looked at the pin.
+    if (!socket.authorized || socket.isSessionReused() || certificate?.raw === undefined) {
+      return this.#refuse(socket, 'no_certificate', 'no certificate that was checked in this handshake');
+    }
+    const { peers, enforcePins, requirePins } = this.#config;
+    const peer = identify(certificate, peers);
+    const fingerprint = certificate.fingerprint256.replaceAll(':', '').toLowerCase();
+    if (peer === null) {
+      const refused = requirePins || peers.every(({ pins }) => pins.length > 0);
+      this.#on.pinViolation(null, fingerprint, refused);
+      if (refused) return this.#refuse(socket, 'pin_mismatch', 'the certificate is pinned for nobody');
+      this.#on.handshake('success');
+      return true;
+    }
+    const verdict = judgeCertificate(certificate, peer, { enforcePins, requirePins });
+    if (!verdict.ok) {
+      if (verdict.status === 'pin_mismatch') this.#on.pinViolation(peer, fingerprint, true);
+      return this.#refuse(socket, verdict.status, verdict.reason);
+    }
+    if (verdict.warning === 'pin_mismatch') this.#on.pinViolation(peer, fingerprint, false);
+    this.#identities.set(socket, peer.nodeId);
+    this.#on.handshake('success');
+    return true;
+  }
+
+  #refuse(socket: TLSSocket, status: HandshakeStatus, detail: string): false {
+    this.#on.handshake(status);
+    this.#on.refused(remoteOf(socket), status, detail);
+    return false;
+  }
+
+  #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    const from = this.#identities.get(socket) ?? null;
+    const claimed = request.headers[NODE_HEADER];
+    if (request.url !== GOSSIP_PATH) return void refuseUpgrade(socket, '404 Not Found');
+    if (from !== null && claimed !== undefined && claimed !== from) {
+      this.#on.upgradeRefused(from, 'wrong-identity');
+      return void refuseUpgrade(socket, '403 Forbidden');
+    }
+    this.#upgrades.handleUpgrade(request, socket, head, (ws) => {
+      // Of the HTTP server no limit on time stays.
+      socket.setTimeout(0);
+      socket.setNoDelay(true);
+      this.#on.accepted(ws, socket, from);
+    });
+  }
+}
+
+function refuseUpgrade(socket: Socket, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+}
+
+function remoteOf(socket: Socket): string {
+  return socket.remoteAddress ?? 'unknown';
+}

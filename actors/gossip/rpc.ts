@@ -1,0 +1,102 @@
+// /rpc/* on the peer port: who asks is what the certificate proved; the answer comes from ingress. Owned by the actor. It
+// must never take a body over its bound, nor more at once from one peer than its share.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type ProblemSlug, problem } from '../../observability/problems.js';
+import { requestIdOf } from '../../observability/request-id.js';
+import type { Link } from '../../runtime/kernel/contract.js';
+import type { IngressContract, PeerAnswer } from '../ingress/contract.js';
+import { NODE_HEADER } from '../peer/identity.js';
+
+export interface RpcParts {
+  readonly ingress: Link<IngressContract>;
+  /** Without TLS nothing proves who asks: then the header says it. */
+  readonly trustHeader: () => boolean;
+  readonly isPeer: (nodeId: string) => boolean;
+  readonly answered: (peer: string, route: string, status: number) => void;
+}
+
+const ROUTES: Readonly<Record<string, 'GET' | 'POST'>> = {
+  '/rpc/submit': 'POST',
+  '/rpc/status': 'GET',
+  '/rpc/reconcile': 'POST',
+  '/rpc/blocks': 'GET',
+};
+/** An observation, as a client's submission may be. */
+const BODY_MAX_BYTES = 64 * 1024;
+const IN_FLIGHT_MAX = 16;
+/** The server ends a request after this; the peer client waits half of it. */
+const DEADLINE_MS = 5_000;
+
+export class RpcDoor {
+  readonly #parts: RpcParts;
+  readonly #inFlight = new Map<string, number>();
+
+  constructor(parts: RpcParts) {
+    this.#parts = parts;
+  }
+
+  /** @param proven node id that the certificate names, null when nothing does */
+  async handle(request: IncomingMessage, response: ServerResponse, proven: string | null): Promise<void> {
+    const requestId = requestIdOf(request.headers['x-request-id']);
+    const url = request.url ?? '';
+    const mark = url.indexOf('?');
+    const path = mark < 0 ? url : url.slice(0, mark);
+    const method = ROUTES[path];
+    const claimed = request.headers[NODE_HEADER];
+    const from = proven ?? (this.#parts.trustHeader() && typeof claimed === 'string' ? claimed : null);
+    const route = method === undefined ? 'unknown' : path;
+    const peer = from !== null && this.#parts.isPeer(from) ? from : 'unknown';
+    const answer = (given: PeerAnswer): void => {
+      this.#parts.answered(peer, route, given.status);
+      if (response.headersSent || response.destroyed) return;
+      response.writeHead(given.status, { ...given.headers, 'x-request-id': requestId }).end(given.body);
+    };
+    const refuse = (slug: ProblemSlug, detail: string): void => {
+      // What is left of the body is not worth reading.
+      if (!request.complete) response.setHeader('connection', 'close');
+      answer(problem(slug, { requestId, detail }));
+    };
+    if (from === null || peer === 'unknown') return refuse('forbidden', 'the certificate is no configured peer’s');
+    if (claimed !== undefined && claimed !== from) return refuse('forbidden', `the certificate is ${from}’s`);
+    if (method === undefined) return refuse('no-such-route', `${request.method} ${path}`);
+    if (request.method !== method) {
+      response.setHeader('allow', method);
+      return refuse('method-not-allowed', `${request.method} is not one of ${method}`);
+    }
+    const busy = this.#inFlight.get(from) ?? 0;
+    if (busy >= IN_FLIGHT_MAX) return refuse('overloaded', `${busy} requests of ${from} are in hand`);
+    this.#inFlight.set(from, busy + 1);
+    try {
+      const body = await bodyOf(request);
+      if (body === null) return refuse('body-too-large', `over ${BODY_MAX_BYTES} bytes`);
+      const query = mark < 0 ? '' : url.slice(mark + 1);
+      answer(
+        await this.#parts.ingress.ask(
+          'rpc',
+          { from, method, path, query, body, requestId },
+          { deadlineMs: DEADLINE_MS },
+        ),
+      );
+    } catch {
+      refuse('unavailable', 'the part of this node that answers is not there');
+    } finally {
+      const left = (this.#inFlight.get(from) ?? 1) - 1;
+      if (left === 0) this.#inFlight.delete(from);
+      else this.#inFlight.set(from, left);
+    }
+  }
+}
+
+/** The whole body; null as soon as it is too large. Rejects when the peer goes away. */
+async function bodyOf(request: IncomingMessage): Promise<Uint8Array | null> {
+  if (Number(request.headers['content-length'] ?? 0) > BODY_MAX_BYTES) return null;
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of request) {
+    bytes += (part as Buffer).length;
+    if (bytes > BODY_MAX_BYTES) return null;
+    parts.push(part as Buffer);
+  }
+  // A buffer of its own: a pooled one would cross with its neighbours' bytes.
+  return Uint8Array.from(Buffer.concat(parts));
+}
