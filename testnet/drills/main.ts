@@ -6,6 +6,7 @@ import type { ActorId } from '../../config/schema.js';
 import type { Misdeed } from '../../runtime/kernel/misdeeds.js';
 import { actorKillsDrill } from './actor-kills.js';
 import { chaosDrill } from './chaos.js';
+import { CLUSTER_FAULTS, clusterDrill } from './cluster-drills.js';
 import { type Fault, fsyncFaultsDrill, type Syscall } from './fsync-faults.js';
 import { fullDiskDrill } from './full-disk.js';
 import { measureRecovery } from './recovery.js';
@@ -29,6 +30,11 @@ const USAGE = `usage: npm run drill -- NAME [options]
                  --rounds 20  --heartbeat-ms 1000  --actor NAME  --misdeed NAME  --write FILE
   chaos          a steady load while anyone is killed or hangs every two seconds; memory, descriptors and threads stay flat
                  --minutes 5  --per-second 1000
+
+  cluster-kills  of several nodes each is killed in turn under load, and started again
+  cluster-stops  each stands still (SIGSTOP) with its connections open, and goes on
+  cluster-wipes  each is killed and loses log and ledger, starts with its key alone, catches up and votes again
+                 --nodes 4  --rounds 1  --fault-ms 3000  --per-second 200  --limit-ms 3000
 
   all            --connections 64
   most           --seed N
@@ -55,6 +61,9 @@ const OPTIONS = {
   actor: { type: 'string', multiple: true },
   misdeed: { type: 'string', multiple: true },
   write: { type: 'string' },
+  nodes: { type: 'string', default: '4' },
+  'fault-ms': { type: 'string', default: '3000' },
+  'limit-ms': { type: 'string', default: '3000' },
   seed: { type: 'string', default: String(Date.now() % 1_000_000) },
 } satisfies ParseArgsConfig['options'];
 
@@ -73,6 +82,7 @@ async function main(): Promise<number> {
   const values = commandLine();
   const connections = Number(values?.connections);
   const common = { connections, seed: Number(values?.seed), log };
+  if (values?.name !== undefined && values.name in CLUSTER_FAULTS) return cluster(values, connections);
   switch (values?.name) {
     case 'sigkill':
       log(`seed ${common.seed}`);
@@ -109,6 +119,23 @@ async function main(): Promise<number> {
       process.stderr.write(USAGE);
       return 64;
   }
+}
+
+async function cluster(values: NonNullable<ReturnType<typeof commandLine>>, connections: number): Promise<number> {
+  const given = process.argv.slice(3);
+  const perSecond = given.includes('--per-second') ? Number(values['per-second']) : 200;
+  const rounds = given.includes('--rounds') ? Number(values.rounds) : 1;
+  const { nodes, 'fault-ms': faultMs, 'limit-ms': limitMs } = values;
+  const report = await clusterDrill(values.name!, {
+    nodes: Number(nodes),
+    faultMs: Number(faultMs),
+    limitMs: Number(limitMs),
+    connections: Math.min(connections, 32),
+    perSecond,
+    rounds,
+    log,
+  });
+  return verdict(report);
 }
 
 async function recovery(values: NonNullable<ReturnType<typeof commandLine>>, connections: number): Promise<number> {
