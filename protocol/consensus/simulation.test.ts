@@ -61,11 +61,12 @@ for (const n of [3, 4, 7]) {
       for (let i = 0; i < 120; i++) cluster.submit(150 * i);
       for (let i = 0; i < 10; i++) cluster.submit(21_000 + 500 * i);
       const cut = seed % n;
-      cluster.schedule(2_000 + 100 * seed, () => cluster.isolate([cut], true));
-      cluster.schedule(11_000 + 50 * seed, () => cluster.isolate([cut], false));
+      const shift = seed % 50;
+      cluster.schedule(2_000 + 100 * shift, () => cluster.isolate([cut], true));
+      cluster.schedule(11_000 + 50 * shift, () => cluster.isolate([cut], false));
       const wiped = cluster.instances[(seed + 1) % n]!;
-      cluster.schedule(8_000 + 171 * seed, () => {
-        if (wiped.up) cluster.wipe(wiped, 10 * seed);
+      cluster.schedule(8_000 + 171 * shift, () => {
+        if (wiped.up) cluster.wipe(wiped, 10 * shift);
       });
       t.deepEqual(finishes(cluster, 60_000), [], `seed ${seed}`);
       t.is(cluster.accused.size, 0, `seed ${seed}`);
