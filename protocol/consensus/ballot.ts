@@ -51,6 +51,7 @@ export function signVote(turn: Turn, kind: VoteKind, view: number, hash: string 
   if (context.self === null || !maySign(turn, kind, view, hash)) return null;
   const signature = context.sign(signedBytes(context, kind, view, hash));
   const vote: Vote = { kind, view, hash, signer: context.self, signature };
+  turn.state.votedAtMs = turn.now;
   turn.records.push({ type: 'vote', epoch: context.epoch, vote });
   castVote(turn, vote);
   return vote;

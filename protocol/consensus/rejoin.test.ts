@@ -252,12 +252,12 @@ test('one validator has nobody to ask, and of two the other cannot go on alone: 
 
 for (const n of [3, 4, 5, 7]) {
   test(`CO-2: n = ${n}: a node that loses its disk rejoins, contradicts no vote of its lost log, and the ledger goes on`, (t) => {
-    for (let seed = 1; seed <= 6; seed++) {
+    for (let seed = 1; seed <= 4; seed++) {
       const cluster = new Cluster({ n, seed, faults: { endMs: 0, loss: 0, duplicate: 0, crash: 0 } });
       for (let i = 0; i < 40; i++) cluster.submit(100 + 97 * i);
       const wiped = cluster.instances[seed % n]!;
       cluster.schedule(700 + 83 * seed, () => cluster.wipe(wiped, 50 + 100 * seed));
-      cluster.runUntil(20_000);
+      cluster.runUntil(12_000);
       t.deepEqual(cluster.halts, [], `seed ${seed}`);
       t.is(cluster.accused.size, 0, `seed ${seed}`);
       t.is(cluster.rejoins, 1, `seed ${seed}`);

@@ -8,7 +8,7 @@ import { createState, type State } from './state.js';
 import { step } from './step.js';
 import { Cluster } from './testing/cluster.js';
 import { checkVotes, GENESIS, Host } from './testing/host.js';
-import { mockContext } from './testing/random.js';
+import { mockContext, Random } from './testing/random.js';
 import { NULLIFY } from './vote.js';
 
 const CALM = { endMs: 0, loss: 0, duplicate: 0, crash: 0 };
@@ -89,6 +89,40 @@ test('a checkpoint rebuilds what the whole log would', (t) => {
     if (host.state.views.size > 1) compared += 1;
   }
   t.true(compared > 10);
+});
+
+test('a log in any order of its votes, certificates and blocks gives the same state', (t) => {
+  const random = new Random(3);
+  let views = 0;
+  for (let at = 200; at < 3_000; at += 200) {
+    const cluster = new Cluster({ n: 4, seed: 8, faults: { endMs: 10_000, loss: 0.4, duplicate: 0, crash: 0 } });
+    for (let i = 0; i < 20; i++) cluster.submit(100 + 120 * i);
+    cluster.runUntil(at);
+    const { host } = cluster.instances[2]!;
+    const records = checkpoint(host.context, host.state);
+    for (let i = records.length - 1; i > 0; i--) {
+      const j = random.between(0, i);
+      [records[i], records[j]] = [records[j]!, records[i]!];
+    }
+    const { view, height, hash } = host.state.finalized;
+    const rebuilt = createState(host.context, { finalized: { view, height, hash } });
+    for (const record of records) replay(host.context, rebuilt, record);
+    t.deepEqual(essence(host.context, rebuilt), essence(host.context, host.state));
+    step(host.context, rebuilt, { type: 'start', now: at });
+    t.is(rebuilt.view, host.state.view);
+    views += host.state.views.size;
+  }
+  t.true(views > 14);
+});
+
+test('a Finalization of the tip gives the tip its certificate back', (t) => {
+  const cluster = new Cluster({ n: 4, seed: 8, faults: CALM });
+  for (let i = 0; i < 5; i++) cluster.submit(100 + 120 * i);
+  cluster.runUntil(3_000);
+  const { host } = cluster.instances[1]!;
+  host.restart(0);
+  t.true(host.state.finalized.height > 0);
+  t.is(host.state.finalized.certificate?.hash, host.state.finalized.hash);
 });
 
 test('nothing is signed at or below a floor', (t) => {

@@ -52,6 +52,33 @@ for (const n of [1, 2, 3, 4]) {
   });
 }
 
+for (const n of [3, 4, 7]) {
+  test(`CO-2 CO-8: ${n} nodes under loss and crashes, one cut off for seconds, one that loses its disk`, (t) => {
+    let rejoins = 0;
+    let catchups = 0;
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const cluster = new Cluster({ n, seed, faults: DRIZZLE });
+      for (let i = 0; i < 120; i++) cluster.submit(150 * i);
+      for (let i = 0; i < 10; i++) cluster.submit(21_000 + 500 * i);
+      const cut = seed % n;
+      const shift = seed % 50;
+      cluster.schedule(2_000 + 100 * shift, () => cluster.isolate([cut], true));
+      cluster.schedule(11_000 + 50 * shift, () => cluster.isolate([cut], false));
+      const wiped = cluster.instances[(seed + 1) % n]!;
+      cluster.schedule(8_000 + 171 * shift, () => {
+        if (wiped.up) cluster.wipe(wiped, 10 * shift);
+      });
+      t.deepEqual(finishes(cluster, 60_000), [], `seed ${seed}`);
+      t.is(cluster.accused.size, 0, `seed ${seed}`);
+      for (const { host } of cluster.instances) checkVotes([...host.lost, ...host.disk]);
+      rejoins += cluster.rejoins;
+      catchups += cluster.catchups;
+    }
+    t.true(rejoins > SEEDS / 2, `${rejoins} rejoins`);
+    t.true(catchups > SEEDS, `${catchups} requests of catch-up`);
+  });
+}
+
 test('CO-1 CO-5: a Byzantine twin among 4 forks nothing, stops nothing, and only it is accused', (t) => {
   let accusations = 0;
   for (let seed = 1; seed <= SEEDS; seed++) {

@@ -114,6 +114,8 @@ export interface State {
   /** The host could not build in this view. */
   declined: boolean;
   building: BuildRequest | null;
+  /** When this node last signed a vote. */
+  votedAtMs: number;
   /** When the last status went to all, and whose turn is next where it goes to some (R10). */
   statusSentAtMs: number;
   statusTurn: number;
@@ -186,6 +188,7 @@ export function createState(context: Context, options: StateOptions): State {
     engagedSinceMs: null,
     declined: false,
     building: null,
+    votedAtMs: Number.MIN_SAFE_INTEGER,
     statusSentAtMs: Number.MIN_SAFE_INTEGER,
     statusTurn: 0,
     peers: [...context.validators, null].map(newPeer),

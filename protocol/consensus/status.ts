@@ -59,8 +59,8 @@ export function statusAtMs(turn: Turn): number | null {
   const since = activeSince(state);
   const waiting = state.recovery !== null || state.decided.view > state.finalized.view;
   if (since === null && !waiting) return idleAtMs;
-  // A view that is left in time needs no help.
-  const base = Math.max(state.statusSentAtMs, state.enteredAtMs, since ?? state.statusSentAtMs);
+  // A view that is left in time needs no help, and what was just sent has to arrive first.
+  const base = Math.max(state.statusSentAtMs, state.enteredAtMs, state.votedAtMs, since ?? state.statusSentAtMs);
   return Math.min(idleAtMs, base + statusMs(context));
 }
 
@@ -163,8 +163,9 @@ function sendVotes(turn: Turn, to: number, entries: readonly ViewState[], lackin
   const missing: { readonly entry: ViewState; readonly kind: VoteKind }[] = [];
   for (const entry of entries) {
     for (const kind of VOTE_KINDS) {
-      if (voteOf(entry, kind, self) !== undefined && lacking.vote(entry.view, kind, self))
-        missing.push({ entry, kind });
+      // Where the certificate is held, that was sent.
+      if (certificateOf(entry, kind) !== null || voteOf(entry, kind, self) === undefined) continue;
+      if (lacking.vote(entry.view, kind, self)) missing.push({ entry, kind });
     }
   }
   for (const { entry, kind } of missing.slice(-ANSWER_MAX)) {

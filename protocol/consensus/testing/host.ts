@@ -12,7 +12,7 @@ import type { BlockRef, Message, Vote } from '../message.js';
 import { replay } from '../restart.js';
 import { certificatesHeld, createState, type State } from '../state.js';
 import { step } from '../step.js';
-import { NOTARIZE } from '../vote.js';
+import { FINALIZE, NOTARIZE } from '../vote.js';
 import { GENESIS_HASH, mockDigest } from './random.js';
 
 /** A block with what the core never sees. */
@@ -41,6 +41,9 @@ export class Host {
   certificates: (Certificate | null)[] = [];
   /** What earlier disks of this node held, which it has lost: its votes bind it all the same. */
   readonly lost: Stored[] = [];
+  /** Views whose certificate, or Notarization, is on the disk. */
+  private readonly certifiedViews = new Set<number>();
+  private readonly notarizedViews = new Set<number>();
   readonly finalEntries = new Set<string>();
   /** Submissions this node knows; durable (the inbox). */
   readonly known = new Set<string>();
@@ -106,6 +109,8 @@ export class Host {
   /** The directory is gone, bodies, log and ledger; a log is begun anew with the doubt in it. Inbox entries come back by gossip. */
   wipe(): void {
     this.lost.push(...this.disk);
+    this.certifiedViews.clear();
+    this.notarizedViews.clear();
     this.disk.length = 0;
     this.ledger = [];
     this.disk.push(encodeJournal({ type: 'quarantine', epoch: this.context.epoch, reason: 'the log was lost' }));
@@ -193,6 +198,9 @@ export class Host {
   private store(record: JournalRecord): void {
     if (record.type === 'block') this.disk.push(this.body(record.block.hash));
     else this.disk.push(encodeJournal(record));
+    if (record.type !== 'certificate' && record.type !== 'finalization') return;
+    this.certifiedViews.add(record.certificate.view);
+    if (record.certificate.kind === NOTARIZE) this.notarizedViews.add(record.certificate.view);
   }
 
   /** CONSENSUS.md 1.7: no own signature leaves without its record, and its body, on disk. */
@@ -214,6 +222,10 @@ export class Host {
       const body = this.disk.some((stored) => !Buffer.isBuffer(stored) && stored.block.hash === vote.hash);
       if (vote.kind === NOTARIZE && !body)
         throw new Error(`notarize vote of view ${vote.view} without the body on disk`);
+      const entered =
+        vote.kind === FINALIZE ? this.notarizedViews.has(vote.view) : this.certifiedViews.has(vote.view - 1);
+      if (!entered && (vote.kind === FINALIZE || vote.view > 1))
+        throw new Error(`vote ${vote.kind} of view ${vote.view} without the certificate before it on disk`);
     }
   }
 }

@@ -33,7 +33,7 @@ const KIND_NAMES: ReadonlyMap<string, VoteKind> = new Map([
  * `block name= view= parent= by= [height=] [parentView=] [entries=]`, and what a liar sends with keys that are not its
  * own to judge: `vote kind= view= [block=] signers= to= [from=] [epoch=] [key=]`, `certificate kind= view= [block=] signers= to=`,
  * `propose block= to= [signer=]`, `evidence rule= view= signer= blocks= to= [key=]` (two notarize votes). Links and doubt:
- * `peer node= peer= connected=yes|no`, `wipe node=` (crash, and the disk is gone), `recover node= nonce=`.
+ * `peer node= peer= connected=yes|no`, `serve node=` (give it the bodies it asked for, from anywhere), `wipe node=` (crash, and the disk is gone), `recover node= nonce=`.
  */
 export class Story {
   private hosts: Host[] = [];
@@ -117,6 +117,15 @@ export class Story {
     peer: (given) => {
       const connected = given.get('connected') === 'yes';
       this.feed(Number(given.get('node')), { type: 'peer', now: this.now, peer: Number(given.get('peer')), connected });
+    },
+    serve: (given) => {
+      const node = Number(given.get('node'));
+      for (const want of [...this.hosts[node]!.state.wanted.values()]) {
+        if (want.type !== 'block') continue;
+        const body = this.hosts.map((host) => host.body(want.hash)).find((held) => held !== undefined)!;
+        this.hosts[node]!.hold(body);
+        this.feed(node, { type: 'block', now: this.now, block: body.block });
+      }
     },
     recover: (given) => {
       const nonce = given.get('nonce')!.padEnd(64, '0');
