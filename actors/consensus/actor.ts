@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { readAttestation } from '../../protocol/attestation.js';
 import type { Context } from '../../protocol/consensus/context.js';
+import { encodeJournal } from '../../protocol/consensus/journal.js';
 import { quorum } from '../../protocol/consensus/quorum.js';
 import type { State as CoreState } from '../../protocol/consensus/state.js';
 import { type Ed25519, loadEd25519 } from '../../protocol/crypto/ed25519.js';
@@ -14,9 +15,10 @@ import { registryText, restoreRegistry } from '../../protocol/registry.js';
 import { Mistakes } from '../../protocol/shape.js';
 import type { Prepared } from '../../protocol/submission.js';
 import { type Epoch, firstEpoch, parseValidatorSet, type ValidatorSet } from '../../protocol/validators.js';
+import { RecordType } from '../../protocol/wal-record.js';
 import { EXIT } from '../../runtime/exit-codes.js';
-import { unpackBytes } from '../../runtime/kernel/batch.js';
-import type { ActorContext, Clock } from '../../runtime/kernel/contract.js';
+import { packBytes, unpackBytes } from '../../runtime/kernel/batch.js';
+import type { ActorContext, Clock, Links } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
 import { VerifyPool } from '../verify/pool.js';
@@ -51,6 +53,7 @@ interface State {
   readonly clock: Clock;
 }
 
+const DOUBT_DEADLINE_MS = 120_000;
 const REPAIR_ADVICE = 'run "quorate wal verify", then "quorate wal repair"';
 
 /** How often the main thread learns the height: for state.json and status, not for anything that waits. */
@@ -115,7 +118,11 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
       },
     });
     // A log that takes no records would refuse the first one.
-    if (condition.state !== 'corrupt') host.start();
+    if (condition.state !== 'corrupt') {
+      if (nodes > 1 && condition.quarantine !== null && !core.rejoined)
+        await recordDoubt(links, context.epoch, condition.quarantine);
+      host.start();
+    }
     links.ingress.onUp(tellConnected);
     reportChain(actor, committed, core.quarantined);
     let reported = committed.tip.height;
@@ -179,6 +186,16 @@ function readCommitted(genesis: Genesis, reader: LedgerReader): Committed {
   const registry =
     text === undefined ? genesis.registry : restoreRegistry(genesis.registry, JSON.parse(text) as JsonObject);
   return new Committed(genesis.chain, tip, registry, reader);
+}
+
+/**
+ * A doubt about the log goes into the log before anything else does: the next start would find one that is not empty, and no
+ * reason to doubt it.
+ */
+async function recordDoubt(links: Links<ConsensusLinks>, epoch: number, reason: string): Promise<void> {
+  const records = packBytes([encodeJournal({ type: 'quarantine', epoch, reason })]);
+  const request = { records, types: [RecordType.journal], settles: [] };
+  await links['wal-writer'].ask('appendJournal', request, { transfer: [records], deadlineMs: DOUBT_DEADLINE_MS });
 }
 
 /** What a peer that is behind is given first: why the tip is final. The database has it where the log has let it go. */

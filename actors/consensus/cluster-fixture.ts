@@ -267,6 +267,7 @@ export class ConsensusCluster {
       const records = packBytes(found.map(({ data }) => data));
       return { records, lsns: found.map(({ lsn }) => lsn), types: found.map(({ type }) => type), next: null };
     });
+    wal.answer('trust', () => ({ state: 'clean' as const, detail: '', quarantine: null }));
     wal.answer('compactable', () => ({ segments: 0 }));
     const store = new FakeLink<StoreContract>('store');
     store.answer('apply', ({ blocks }) => {

@@ -269,7 +269,7 @@ export class Host {
         break;
       case 'rejoined':
         log.warn({ view: effect.view }, 'this node signs again, in views above those that its log may have lost');
-        this.#parts.quarantined();
+        this.#rejoined();
         break;
       case 'broadcast':
       case 'send':
@@ -319,6 +319,14 @@ export class Host {
         this.pendingChanged();
       }
       this.#look();
+    });
+  }
+
+  /** Before clients are let in, the log takes what they send. */
+  #rejoined(): void {
+    const { links, quarantined, log } = this.#parts;
+    links['wal-writer'].ask('trust', null, { deadlineMs: APPEND_DEADLINE_MS }).then(quarantined, (error: Error) => {
+      if (!isPeerGone(error)) log.error({ err: error }, 'the log does not end its quarantine');
     });
   }
 

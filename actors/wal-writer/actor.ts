@@ -28,8 +28,10 @@ import {
   walWriterPolicies,
 } from './contract.js';
 import { DiskWatch } from './disk-watch.js';
+import { answerDoubt } from './doubt-marks.js';
 import { Entries } from './entries.js';
 import { LogFailure, LogFull, LogRefused } from './errors.js';
+import { guarded, nodeFiles } from './files.js';
 import { type Log, openLog } from './log.js';
 import { createMetrics, type WalWriterMetrics } from './metrics.js';
 import { OVER_CAP_WORDING, PRESSURE_VALUES } from './pressure.js';
@@ -54,7 +56,7 @@ interface Append {
 interface State {
   readonly context: ActorContext<Record<never, never>, WalWriterConfig>;
   readonly log: Log;
-  readonly condition: LogCondition;
+  condition: LogCondition;
   readonly metrics: WalWriterMetrics;
   readonly journal: Append[];
   readonly inbox: Append[];
@@ -185,6 +187,7 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
       return context.transferring(reply, [reply.records]);
     },
     condition: (state) => state.condition,
+    trust: (state) => trust(state),
     compactable: (state) => ({
       segments: state.condition.quarantine === null ? droppable(state.log.segments, retention(state, false)) : 0,
     }),
@@ -245,6 +248,19 @@ async function judge(
   const signature = ed25519.sign(initSignBytes(chainId, publicKey), ed25519.keyPair(config.seed).secretKey);
   log.append([{ type: RecordType.init, data: encodeInit({ chainId, publicKey, signature }) }]);
   return { state, detail, quarantine: null };
+}
+
+/** The end of a quarantine. */
+function trust(state: State): LogCondition {
+  const { condition, context, config } = state;
+  if (condition.quarantine === null) return condition;
+  if (condition.state === 'corrupt') throw new Error(`the log is corrupt: ${condition.detail}`);
+  guarded(() => answerDoubt(nodeFiles, config.directory, context.clock.now()));
+  state.condition = { state: 'clean', detail: '', quarantine: null };
+  context.report('log', reportOf(state.condition));
+  prepareSpare(state);
+  state.disk.start();
+  return state.condition;
 }
 
 function reportOf(condition: LogCondition) {

@@ -75,6 +75,11 @@ export type WalWriterContract = {
     /** The inbox records with these positions, wherever compaction has put them; what is not there is left out. */
     fetch: { request: { readonly lsns: readonly number[] }; reply: ReadRecords };
     condition: { request: null; reply: LogCondition };
+    /**
+     * The other validators have told this one where they are, and it signs above that: whatever the log has lost is answered
+     * for, in a record that it holds (CONSENSUS.md 1.8). Rejects for a corrupt log.
+     */
+    trust: { request: null; reply: LogCondition };
     /** Whether a checkpoint would let segments go. */
     compactable: { request: null; reply: { readonly segments: number } };
     /** Appends the checkpoint, then drops the segments that nothing needs any more. Reply: after it is done. */
@@ -93,6 +98,7 @@ export const walWriterPolicies: Policies<WalWriterContract> = {
     unsettled: { max: 2, reason: 'replay reads page after page' },
     fetch: { max: 2, reason: 'replay asks for one block after the other' },
     condition: { max: 4, reason: 'asked once a start' },
+    trust: { max: 1, reason: 'once a quarantine' },
     compactable: { max: 2, reason: 'asked every few seconds' },
     compact: { max: 1, reason: 'one after the other: each looks at what the one before has left' },
   },

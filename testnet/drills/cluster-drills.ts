@@ -4,6 +4,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseClientKey } from '../../client/sign.js';
+import type { JsonObject } from '../../protocol/json.js';
 import { parseValidatorSet } from '../../protocol/validators.js';
 import { LocalCluster } from '../local/cluster.js';
 import { type ClusterFindings, checkClusterLedgers } from './cluster-check.js';
@@ -76,7 +77,9 @@ export class ClusterDrill {
       for (const { index } of this.cluster.members) await this.#incident(what, index, fault);
     }
     await this.#load.stop();
-    const validators = parseValidatorSet(await (await fetch(`${this.cluster.api(0)}/v1/validators`)).json());
+    const validators = parseValidatorSet(
+      (await (await fetch(`${this.cluster.api(0)}/v1/validators`)).json()) as JsonObject,
+    );
     await this.#settled();
     const exits = await this.cluster.stop();
     for (const [index, { code }] of exits.entries()) {
@@ -198,7 +201,7 @@ export const CLUSTER_FAULTS: Readonly<Record<string, Fault>> = {
 };
 
 export async function clusterDrill(name: string, options: ClusterDrillOptions): Promise<ClusterDrillReport> {
-  const cluster = await LocalCluster.start({ nodes: options.nodes, settings: SETTINGS });
+  const cluster = await LocalCluster.start({ nodes: options.nodes, settings: SETTINGS, insecure: true });
   try {
     return await new ClusterDrill(cluster, options).run(name, CLUSTER_FAULTS[name]!);
   } finally {
