@@ -150,8 +150,10 @@ function write(path: string, text: string, mode: number): void {
 function draft(publicKey: forge.pki.rsa.PublicKey, name: string, fromMs: number, toMs: number): forge.pki.Certificate {
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = publicKey;
-  // Positive, as RFC 5280 section 4.1.2.2 wants it.
-  certificate.serialNumber = `00${randomBytes(16).toString('hex')}`;
+  // Positive and in its shortest form, as RFC 5280 section 4.1.2.2 and DER want it: the first byte is 0x40 to 0x7f.
+  const serial = randomBytes(16);
+  serial[0] = (serial[0]! & 0x3f) | 0x40;
+  certificate.serialNumber = serial.toString('hex');
   certificate.validity.notBefore = new Date(fromMs);
   certificate.validity.notAfter = new Date(toMs);
   certificate.setSubject([{ name: 'commonName', value: name }]);
