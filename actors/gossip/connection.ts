@@ -244,12 +244,13 @@ interface Channel {
 
 function channelOf(socket: TLSSocket): Channel {
   const own = socket.getX509Certificate();
-  const other = socket.getPeerX509Certificate();
-  if (own === undefined || other === undefined) throw new Error('TLS without certificates on both ends');
+  // Not getPeerX509Certificate: on the dialing side each call of it takes the certificate out of the connection's chain.
+  const other = socket.getPeerCertificate();
+  if (own === undefined || other.raw === undefined) throw new Error('TLS without certificates on both ends');
   return {
     binding: socket.exportKeyingMaterial(32, EXPORTER_LABEL, Buffer.alloc(0)),
     ownDer: own.raw,
     otherDer: other.raw,
-    otherEndMs: Date.parse(other.validTo),
+    otherEndMs: Date.parse(other.valid_to),
   };
 }

@@ -14,7 +14,7 @@ import { type HandshakeStatus, handshakeStatus } from '../peer/tls.js';
 export interface ListenerEvents {
   handshake(status: HandshakeStatus): void;
   /** `peer` null: nobody's certificate. */
-  pinViolation(peer: PeerConfig | null, fingerprint: string, refused: boolean): void;
+  pinMismatch(peer: PeerConfig | null, fingerprint: string, refused: boolean): void;
   /** A handshake that was refused, for the log. */
   refused(remote: string, status: HandshakeStatus, detail: string): void;
   /** A WebSocket; `expected` is whom the certificate names, null where nothing names it. */
@@ -147,17 +147,17 @@ export class PeerListener {
     const fingerprint = certificate.fingerprint256.replaceAll(':', '').toLowerCase();
     if (peer === null) {
       const refused = requirePins || peers.every(({ pins }) => pins.length > 0);
-      this.#on.pinViolation(null, fingerprint, refused);
+      this.#on.pinMismatch(null, fingerprint, refused);
       if (refused) return this.#refuse(socket, 'pin_mismatch', 'the certificate is pinned for nobody');
       this.#on.handshake('success');
       return true;
     }
     const verdict = judgeCertificate(certificate, peer, { enforcePins, requirePins });
     if (!verdict.ok) {
-      if (verdict.status === 'pin_mismatch') this.#on.pinViolation(peer, fingerprint, true);
+      if (verdict.status === 'pin_mismatch') this.#on.pinMismatch(peer, fingerprint, true);
       return this.#refuse(socket, verdict.status, verdict.reason);
     }
-    if (verdict.warning === 'pin_mismatch') this.#on.pinViolation(peer, fingerprint, false);
+    if (verdict.warning === 'pin_mismatch') this.#on.pinMismatch(peer, fingerprint, false);
     this.#identities.set(socket, peer.nodeId);
     this.#on.handshake('success');
     return true;

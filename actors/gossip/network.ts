@@ -78,11 +78,7 @@ export class Network implements Figures {
         },
         ended: (peer, connection) => this.#inbound.ended(peer.nodeId, connection),
         refused: (peer, reason, detail) => this.#refused(peer, reason, detail),
-        pinWarning: (peer, warning) => {
-          if (warning === 'unpinned') return;
-          metrics.pinningViolations.inc({ peer: peer.nodeId });
-          event(log, 'peer.pin_mismatch', { peer: peer.nodeId, fingerprint: '***', refused: false });
-        },
+        pinMismatch: (peer, fingerprint, refused) => this.#pinMismatch(peer.nodeId, fingerprint, refused),
       },
     });
     this.#teller = new StateTeller(links.consensus, clock, (nodeId) => this.#roster.isConnected(nodeId));
@@ -169,7 +165,7 @@ export class Network implements Figures {
 
   #createListener(): PeerListener {
     const { context, metrics, config } = this.#parts;
-    const { log, links } = context;
+    const { links } = context;
     const rpc = new RpcDoor({
       ingress: links.ingress,
       trustHeader: () => this.#roster.config.tls === null,
@@ -178,12 +174,7 @@ export class Network implements Figures {
     });
     return new PeerListener(config.peers, {
       handshake: (status) => metrics.handshakes.inc({ status }),
-      pinViolation: (peer, fingerprint, refused) => {
-        const name = peer?.nodeId ?? 'unknown';
-        metrics.pinningViolations.inc({ peer: name });
-        const fields = { peer: name, fingerprint: maskFingerprint(`sha256:${fingerprint}`), refused };
-        if (this.#isNews(name, `pin ${fields.fingerprint}`)) event(log, 'peer.pin_mismatch', fields);
-      },
+      pinMismatch: (peer, fingerprint, refused) => this.#pinMismatch(peer?.nodeId ?? 'unknown', fingerprint, refused),
       refused: (address, reason, detail) => this.#strangerRefused(address, reason, detail),
       accepted: (ws, socket, expected) => this.#roster.accept(ws, socket, expected),
       request: (request, response, from) => void rpc.handle(request, response, from),
@@ -205,6 +196,13 @@ export class Network implements Figures {
 
   #refused({ nodeId }: Peer, reason: string, detail: string): void {
     if (this.#isNews(nodeId, reason)) event(this.#parts.context.log, 'peer.refused', { peer: nodeId, reason, detail });
+  }
+
+  #pinMismatch(peer: string, fingerprint: string, refused: boolean): void {
+    const { metrics, context } = this.#parts;
+    metrics.pinningViolations.inc({ peer });
+    const fields = { peer, fingerprint: maskFingerprint(`sha256:${fingerprint}`), refused };
+    if (this.#isNews(peer, `pin ${fields.fingerprint}`)) event(context.log, 'peer.pin_mismatch', fields);
   }
 
   #isNews(peer: string, what: string): boolean {

@@ -55,7 +55,7 @@ export interface PeerEvents {
   frame(peer: Peer, connection: PeerConnection, frame: Buffer): void;
   ended(peer: Peer, connection: PeerConnection): void;
   refused(peer: Peer, reason: string, detail: string): void;
-  pinWarning(peer: Peer, warning: 'pin_mismatch' | 'unpinned'): void;
+  pinMismatch(peer: Peer, fingerprint: string, refused: boolean): void;
 }
 
 export class Peer {
@@ -243,8 +243,13 @@ export class Peer {
   async #dialOnce(): Promise<void> {
     if (this.#stopped || this.#connection !== null) return;
     const { context, rules } = this.#parts.dialing();
-    const onWarning = (warning: 'pin_mismatch' | 'unpinned') => this.#parts.on.pinWarning(this, warning);
-    const dialing = dial({ peer: this.config, context, rules, timeoutMs: DIAL_TIMEOUT_MS, onWarning });
+    const dialing = dial({
+      peer: this.config,
+      context,
+      rules,
+      timeoutMs: DIAL_TIMEOUT_MS,
+      onPinMismatch: (fingerprint, refused) => this.#parts.on.pinMismatch(this, fingerprint, refused),
+    });
     this.#dialing = dialing;
     let socket: Socket;
     try {
@@ -307,13 +312,9 @@ export class Peer {
   }
 
   #dialFailed(error: DialError): void {
-    const { metrics, on } = this.#parts;
+    const { metrics } = this.#parts;
     const { status } = error;
     if (status !== null) metrics.handshakes.inc({ status });
-    if (status === 'pin_mismatch') {
-      metrics.pinningViolations.inc({ peer: this.nodeId });
-      on.refused(this, status, error.message);
-    }
     metrics.closed.inc({ peer: this.nodeId, reason: status === null || status === 'error' ? 'lost' : status });
     // A proxy or a dying peer also ends handshakes: only what is about certificates needs an operator.
     const isMistake = status !== null && status !== 'error' && status !== 'handshake_timeout';

@@ -3,7 +3,7 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import type { PeerConfig, PeerTls } from '../../config/node.js';
-import { NO_SESSION_TICKETS } from '../../protocol/crypto/certificate.js';
+import { fingerprintOf, NO_SESSION_TICKETS } from '../../protocol/crypto/certificate.js';
 import { judgeCertificate, type PinRules, serverName } from './identity.js';
 
 /** Label of quorate_tls_handshakes_total. */
@@ -50,8 +50,8 @@ export interface DialOptions {
   readonly context: SecureContext | null;
   readonly rules: PinRules;
   readonly timeoutMs: number;
-  /** Told of a certificate that the rules let in all the same. */
-  readonly onWarning: (warning: 'pin_mismatch' | 'unpinned', peer: PeerConfig) => void;
+  /** Told of a certificate that none of the peer's pins names; `refused` false: it is let in all the same. */
+  readonly onPinMismatch: (fingerprint: string, refused: boolean) => void;
 }
 
 export interface Dialing {
@@ -92,7 +92,7 @@ export function dial(options: DialOptions): Dialing {
   return { socket: promise, abort: () => void socket.destroy() };
 }
 
-function startTls({ peer, rules, onWarning }: DialOptions, secureContext: SecureContext): TLSSocket {
+function startTls({ peer, rules, onPinMismatch }: DialOptions, secureContext: SecureContext): TLSSocket {
   const socket = connectTls({
     host: peer.host,
     port: peer.port,
@@ -102,9 +102,12 @@ function startTls({ peer, rules, onWarning }: DialOptions, secureContext: Secure
     // Called when the chain has been verified, inside the handshake.
     checkServerIdentity: (_host, certificate) => {
       const verdict = judgeCertificate(certificate, peer, rules);
-      if (!verdict.ok) return new DialError(verdict.status, verdict.reason);
-      if (verdict.warning !== null) onWarning(verdict.warning, peer);
-      return undefined;
+      if (verdict.ok) {
+        if (verdict.warning === 'pin_mismatch') onPinMismatch(fingerprintOf(certificate.raw), false);
+        return undefined;
+      }
+      if (verdict.status === 'pin_mismatch') onPinMismatch(fingerprintOf(certificate.raw), true);
+      return new DialError(verdict.status, verdict.reason);
     },
   });
   socket.setNoDelay(true);

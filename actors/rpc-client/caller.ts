@@ -118,17 +118,14 @@ export class PeerCaller {
     const { dialing, metrics, timeoutMs = TIMEOUT_MS } = this.#parts;
     const { context, rules } = dialing();
     const peer = this.config.nodeId;
-    const onWarning = (warning: 'pin_mismatch' | 'unpinned') => {
-      if (warning === 'pin_mismatch') metrics.pinningViolations.inc({ peer });
-    };
-    dial({ peer: this.config, context, rules, timeoutMs, onWarning }).socket.then(
+    const onPinMismatch = () => metrics.pinningViolations.inc({ peer });
+    dial({ peer: this.config, context, rules, timeoutMs, onPinMismatch }).socket.then(
       (socket) => {
         if (context !== null) metrics.handshakes.inc({ status: 'success' });
         callback(null, socket);
       },
       (error: DialError) => {
         if (error.status !== null) metrics.handshakes.inc({ status: error.status });
-        if (error.status === 'pin_mismatch') metrics.pinningViolations.inc({ peer });
         callback(error, null);
       },
     );

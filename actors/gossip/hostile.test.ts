@@ -1,0 +1,287 @@
+// A peer that is configured and proven, and misbehaves: every misdeed is counted by its name and ends that connection alone.
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
+import test, { type ExecutionContext } from 'ava';
+import { WebSocket } from 'ws';
+import { type Ed25519, loadEd25519 } from '../../protocol/crypto/ed25519.js';
+import { sha256 } from '../../protocol/crypto/hash.js';
+import { EXPORTER_LABEL, encodeGreeting, helloSignedBytes } from '../../protocol/peer/hello.js';
+import type { PeerAnswer } from '../ingress/contract.js';
+import {
+  Authorities,
+  configOf,
+  eventually,
+  freePort,
+  GossipNode,
+  genesisOf,
+  type Identity,
+  identities,
+  peerOf,
+} from './gossip-fixture.js';
+
+let authorities: Authorities;
+let ed25519: Ed25519;
+
+test.before(async () => {
+  authorities = await Authorities.make();
+  ed25519 = await loadEd25519();
+});
+
+/** The odd peer's side of a connection, byte by byte in the hands of the test. */
+class OddPeer {
+  readonly identity: Identity;
+  readonly #tls: { ca: string; cert: string; key: string };
+  readonly #chainId: Buffer;
+  readonly #port: number;
+  ws!: WebSocket;
+  socket!: TLSSocket;
+  readonly closed: Promise<{ code: number; reason: string }>;
+  #close!: (how: { code: number; reason: string }) => void;
+
+  constructor(identity: Identity, tls: { ca: string; cert: string; key: string }, chainId: string, port: number) {
+    this.identity = identity;
+    this.#tls = tls;
+    this.#chainId = Buffer.from(chainId, 'hex');
+    this.#port = port;
+    this.closed = new Promise((resolve) => {
+      this.#close = resolve;
+    });
+  }
+
+  /** TLS and the upgrade; nothing is said yet. */
+  async connect(headers: Record<string, string> = {}): Promise<this> {
+    this.socket = connectTls({ host: '127.0.0.1', port: this.#port, ...this.#tls });
+    await new Promise((resolve, reject) => {
+      this.socket.once('secureConnect', resolve);
+      this.socket.once('error', reject);
+    });
+    this.ws = new WebSocket(`ws://127.0.0.1:${this.#port}/rpc/gossip`, {
+      createConnection: () => this.socket,
+      headers,
+    });
+    this.ws.on('close', (code, reason) => this.#close({ code, reason: reason.toString() }));
+    this.ws.on('error', () => undefined);
+    await new Promise((resolve) => this.ws.once('open', resolve));
+    return this;
+  }
+
+  hello(change: { binding?: Uint8Array; chainId?: Uint8Array } = {}): Uint8Array {
+    const { nodeId, publicKey, seed } = this.identity;
+    const chainId = change.chainId ?? this.#chainId;
+    const signed = helloSignedBytes({
+      chainId,
+      binding: change.binding ?? this.socket.exportKeyingMaterial(32, EXPORTER_LABEL, Buffer.alloc(0)),
+      role: 'dialer',
+      dialerCertificate: sha256(this.socket.getX509Certificate()!.raw),
+      listenerCertificate: sha256(this.socket.getPeerCertificate().raw),
+    });
+    const signature = ed25519.sign(signed, ed25519.keyPair(seed).secretKey);
+    const hello = { chainId, nodeId, publicKey: Buffer.from(publicKey, 'hex'), instance: new Uint8Array(8), signature };
+    return encodeGreeting({ kind: 'hello', hello });
+  }
+
+  /** A proven connection. */
+  async proven(): Promise<this> {
+    await this.connect();
+    this.ws.send(this.hello());
+    this.ws.send(encodeGreeting({ kind: 'welcome' }));
+    return this;
+  }
+}
+
+async function setting(t: ExecutionContext) {
+  const [good, odd, other] = (await identities('node_1', 'node_2', 'node_3')) as [Identity, Identity, Identity];
+  const own = await authorities.issue(['node_1', '127.0.0.1']);
+  const theirs = await authorities.issue(['node_2', '127.0.0.1']);
+  const genesis = genesisOf([good, odd]);
+  const [port, dead] = [await freePort(), await freePort()];
+  const ca = authorities.good.cert;
+  const node = new GossipNode(
+    configOf({
+      identity: good,
+      port,
+      certificate: { ca, cert: own.cert, key: own.key },
+      genesis,
+      peers: [peerOf(odd, dead, theirs.fingerprint), peerOf(other, dead + 1, 'e'.repeat(64))],
+    }),
+  );
+  t.teardown(() => node.stop());
+  await node.start();
+  const peer = () => new OddPeer(odd, { ca, cert: theirs.cert, key: theirs.key }, genesis.chainId, port);
+  const https = { host: '127.0.0.1', port, ca, cert: theirs.cert, key: theirs.key };
+  const closed = (reason: string) => node.metric('quorate_peer_closed_total', { peer: 'node_2', reason });
+  return { node, peer, https, closed };
+}
+
+const MISDEEDS: [title: string, reason: string, act: (peer: OddPeer) => Promise<void>][] = [
+  ['says something else than hello', 'malformed-hello', async (peer) => void (await peer.connect()).ws.send('hello')],
+  [
+    'sends an overlong hello',
+    'malformed-hello',
+    async (peer) => void (await peer.connect()).ws.send(new Uint8Array(4096)),
+  ],
+  [
+    'sends a frame before its hello',
+    'malformed-hello',
+    async (peer) => void (await peer.connect()).ws.send(Uint8Array.of(1, 2, 3)),
+  ],
+  [
+    'replays a hello of another connection',
+    'bad-proof',
+    async (peer) => {
+      await peer.connect();
+      peer.ws.send(peer.hello({ binding: new Uint8Array(32).fill(1) }));
+    },
+  ],
+  [
+    'is of another chain',
+    'other-chain',
+    async (peer) => {
+      await peer.connect();
+      peer.ws.send(peer.hello({ chainId: new Uint8Array(32).fill(1) }));
+    },
+  ],
+  ['sends text', 'malformed-frame', async (peer) => void (await peer.proven()).ws.send('text')],
+  [
+    'sends a frame of no type',
+    'malformed-frame',
+    async (peer) => void (await peer.proven()).ws.send(Uint8Array.of(200, 1)),
+  ],
+  ['sends an empty frame', 'malformed-frame', async (peer) => void (await peer.proven()).ws.send(new Uint8Array(0))],
+  [
+    'says hello twice',
+    'malformed-frame',
+    async (peer) => {
+      await peer.proven();
+      peer.ws.send(peer.hello());
+    },
+  ],
+  [
+    'sends more than a frame may have',
+    'frame-too-large',
+    async (peer) => void (await peer.proven()).ws.send(new Uint8Array(1_048_577).fill(1)),
+  ],
+  [
+    'breaks the WebSocket',
+    'protocol-error',
+    async (peer) => void (await peer.proven()).socket.write(Buffer.from([0xff, 0xff, 0xff, 0xff])),
+  ],
+];
+
+for (const [title, reason, act] of MISDEEDS) {
+  test(`NET-7: a peer that ${title} is closed as ${reason}, and may come again`, async (t) => {
+    const { node, peer, closed } = await setting(t);
+    const odd = peer();
+    await act(odd);
+    await odd.closed;
+    await eventually(async () => (await closed(reason)) > 0, 'it is counted');
+    t.is(await closed(reason), 1);
+    const again = await peer().proven();
+    again.ws.send(Uint8Array.of(5, 5));
+    await eventually(() => node.framesFrom('node_2').some((frame) => frame[0] === 5), 'the next connection works');
+    again.ws.close();
+  });
+}
+
+test('NET-11: who says to be another than its certificate is answered 403 before anything else', async (t) => {
+  const { peer, closed } = await setting(t);
+  const odd = peer();
+  const refused = odd.connect({ 'x-quorate-node': 'node_3' });
+  void refused.catch(() => undefined);
+  await eventually(async () => (await closed('wrong-identity')) === 1, 'it is counted');
+  t.is((await odd.closed).code, 1006);
+});
+
+test('NET-7: a peer that never reads does not make this side grow', async (t) => {
+  const { node, peer } = await setting(t);
+  const odd = await peer().proven();
+  await eventually(() => node.isConnected('node_2'), 'proven');
+  odd.ws.pause();
+  // Pings would be answered with pongs that nobody takes.
+  for (let count = 0; count < 2000; count++) odd.ws.ping(Buffer.alloc(100));
+  const frame = new Uint8Array(64 * 1024).fill(1);
+  const before = process.memoryUsage().arrayBuffers;
+  for (let count = 0; count < 1000; count++) node.send(['node_2'], 'live', frame);
+  t.true(node.view('node_2').queuedBytes <= 8 * 1024 * 1024);
+  t.true(process.memoryUsage().arrayBuffers - before < 80 * 1024 * 1024);
+  t.true((await node.metric('quorate_peer_frames_dropped_total', { lane: 'live' })) > 800);
+  odd.ws.terminate();
+});
+
+interface Asked {
+  readonly status: number;
+  readonly body: string;
+  readonly headers: string;
+}
+
+/** One HTTP request over a connection of its own. */
+function ask(https: ConnectionOptions, head: string, body: Uint8Array | string = ''): Promise<Asked> {
+  return new Promise((resolve, reject) => {
+    const socket = connectTls(https);
+    const parts: Buffer[] = [];
+    socket.on('secureConnect', () => {
+      socket.write(`${head}\r\nhost: x\r\nconnection: close\r\n\r\n`);
+      socket.write(body);
+    });
+    socket.on('data', (part) => parts.push(part));
+    socket.on('error', reject);
+    socket.on('close', () => {
+      const text = Buffer.concat(parts).toString();
+      const [headers = '', answer = ''] = text.split('\r\n\r\n');
+      resolve({ status: Number(text.slice(9, 12)), headers, body: answer });
+    });
+  });
+}
+
+test('NET-11: a request on the peer port reaches ingress with the name that the certificate proves', async (t) => {
+  const { node, https } = await setting(t);
+  const answer: PeerAnswer = { status: 200, headers: { 'content-type': 'application/json' }, body: '{"rounds":[]}' };
+  node.ingress.answer('rpc', () => answer);
+  const got = await ask(https, 'GET /rpc/status?round_id=r1 HTTP/1.1\r\nx-request-id: abc');
+  t.is(got.status, 200);
+  t.regex(got.body, /\{"rounds":\[\]\}/);
+  t.regex(got.headers, /x-request-id: abc/);
+  const [asked] = node.ingress.asked('rpc');
+  t.like(asked?.request, {
+    from: 'node_2',
+    method: 'GET',
+    path: '/rpc/status',
+    query: 'round_id=r1',
+    requestId: 'abc',
+  });
+  t.is(await node.metric('quorate_peer_served_total', { peer: 'node_2', route: '/rpc/status', status: '200' }), 1);
+});
+
+test('NET-11: every call of the peer port with another name in its header is 403', async (t) => {
+  const { node, https } = await setting(t);
+  for (const call of ['POST /rpc/submit', 'GET /rpc/status', 'POST /rpc/reconcile', 'GET /rpc/blocks']) {
+    const got = await ask(https, `${call} HTTP/1.1\r\nx-quorate-node: node_3`);
+    t.is(got.status, 403, call);
+  }
+  t.deepEqual(node.ingress.asked('rpc'), []);
+});
+
+test('NET-7: requests that do not fit are answered, and ingress is not asked', async (t) => {
+  const { node, https } = await setting(t);
+  const ROWS: [head: string, body: Uint8Array | string, status: number][] = [
+    ['GET /rpc/other HTTP/1.1', '', 404],
+    ['GET /rpc/gossip HTTP/1.1', '', 404],
+    ['GET /v1/status HTTP/1.1', '', 404],
+    ['GET /rpc/submit HTTP/1.1', '', 405],
+    ['POST /rpc/submit HTTP/1.1\r\ncontent-length: 70000', '', 413],
+    ['POST /rpc/submit HTTP/1.1\r\ntransfer-encoding: chunked', `12000\r\n${'x'.repeat(0x12000)}\r\n0\r\n\r\n`, 413],
+  ];
+  for (const [head, body, status] of ROWS) {
+    const got = await ask(https, head, body);
+    t.is(got.status, status, head);
+    t.regex(got.headers, /application\/problem\+json/, head);
+  }
+  t.deepEqual(node.ingress.asked('rpc'), []);
+});
+
+test('a request while ingress is away is 503 and may be sent again', async (t) => {
+  const { node, https } = await setting(t);
+  node.ingress.goDown();
+  const got = await ask(https, 'GET /rpc/status HTTP/1.1');
+  t.is(got.status, 503);
+  t.regex(got.headers, /retry-after/);
+});
