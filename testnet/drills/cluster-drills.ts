@@ -7,6 +7,7 @@ import { parseClientKey } from '../../client/sign.js';
 import type { JsonObject } from '../../protocol/json.js';
 import { parseValidatorSet } from '../../protocol/validators.js';
 import { LocalCluster } from '../local/cluster.js';
+import { Wires } from '../local/proxies.js';
 import { type ClusterFindings, checkClusterLedgers } from './cluster-check.js';
 import { ClusterLoad } from './cluster-load.js';
 
@@ -50,14 +51,16 @@ const CALM_MS = 500;
 
 export class ClusterDrill {
   readonly cluster: LocalCluster;
+  readonly wires: Wires;
   readonly options: ClusterDrillOptions;
   readonly #load: ClusterLoad;
   readonly #incidents: Incident[] = [];
   readonly #faults: string[] = [];
   #resumed: Promise<number | null> = Promise.resolve(null);
 
-  constructor(cluster: LocalCluster, options: ClusterDrillOptions) {
+  constructor(cluster: LocalCluster, wires: Wires, options: ClusterDrillOptions) {
     this.cluster = cluster;
+    this.wires = wires;
     this.options = options;
     const file = join(cluster.members[0]!.dataDir, 'keys', 'dev-client.json');
     this.#load = new ClusterLoad({
@@ -103,6 +106,15 @@ export class ClusterDrill {
     this.#resumed = this.#load
       .nextSuccess(atMs, RESUME_LIMIT_MS, (other) => other !== node)
       .then((success) => (success === null ? null : success.endedAtMs - atMs));
+  }
+
+  /** Whether a submission that was sent after `afterMs` becomes final within `limitMs`. */
+  async successWithin(afterMs: number, limitMs: number): Promise<boolean> {
+    return (await this.#load.nextSuccess(afterMs, limitMs)) !== null;
+  }
+
+  broken(promise: string): void {
+    this.#faults.push(promise);
   }
 
   async #incident(what: string, node: number, fault: Fault): Promise<void> {
@@ -194,17 +206,59 @@ export const wiped: Fault = async (drill, node) => {
   await drill.cluster.ready([node]);
 };
 
+/** Nothing of what this node says to its peers, or of what they say to it, arrives. Its clients reach it. */
+export const cutOff: Fault = async (drill, node) => {
+  for (const { index } of drill.cluster.members) {
+    drill.wires.block(node, index);
+    drill.wires.block(index, node);
+  }
+  drill.began(node);
+  await delay(drill.options.faultMs);
+  drill.wires.heal();
+};
+
+/** It hears everybody, and nobody hears it. */
+export const mute: Fault = async (drill, node) => {
+  for (const { index } of drill.cluster.members) drill.wires.block(node, index);
+  drill.began(node);
+  await delay(drill.options.faultMs);
+  drill.wires.heal();
+};
+
+/** Two halves, neither of which is a quorum: nothing may become final until they meet again. */
+export const halves: Fault = async (drill, node) => {
+  const { members } = drill.cluster;
+  const side = (index: number): boolean => (index - node + members.length) % members.length < members.length / 2;
+  for (const one of members) {
+    for (const other of members) if (side(one.index) !== side(other.index)) drill.wires.block(one.index, other.index);
+  }
+  const cutAtMs = performance.now();
+  // What was under way when the cut came may still have made it.
+  await delay(drill.options.faultMs / 2);
+  const early = await drill.successWithin(performance.now(), drill.options.faultMs / 2);
+  if (early)
+    drill.broken(`something became final ${Math.round(performance.now() - cutAtMs)} ms after the cluster was halved`);
+  drill.wires.heal();
+  drill.began(-1);
+};
+
 export const CLUSTER_FAULTS: Readonly<Record<string, Fault>> = {
   'cluster-kills': killed,
   'cluster-stops': stopped,
   'cluster-wipes': wiped,
+  'partition-one': cutOff,
+  'partition-one-way': mute,
+  'partition-halves': halves,
 };
 
 export async function clusterDrill(name: string, options: ClusterDrillOptions): Promise<ClusterDrillReport> {
-  const cluster = await LocalCluster.start({ nodes: options.nodes, settings: SETTINGS, insecure: true });
+  const wires = new Wires();
+  const address = name.startsWith('partition') ? { address: wires.add.bind(wires) } : {};
+  const cluster = await LocalCluster.start({ nodes: options.nodes, settings: SETTINGS, ...address });
   try {
-    return await new ClusterDrill(cluster, options).run(name, CLUSTER_FAULTS[name]!);
+    return await new ClusterDrill(cluster, wires, options).run(name, CLUSTER_FAULTS[name]!);
   } finally {
+    wires.close();
     await cluster.dispose();
   }
 }

@@ -34,6 +34,10 @@ const USAGE = `usage: npm run drill -- NAME [options]
   cluster-kills  of several nodes each is killed in turn under load, and started again
   cluster-stops  each stands still (SIGSTOP) with its connections open, and goes on
   cluster-wipes  each is killed and loses log and ledger, starts with its key alone, catches up and votes again
+  partition-one, partition-one-way
+                 each is cut off from the others, or heard by none of them, and comes back
+  partition-halves
+                 two halves, of which none is a quorum; then they meet again
                  --nodes 4  --rounds 1  --fault-ms 3000  --per-second 200  --limit-ms 3000
 
   all            --connections 64

@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { writeClusterCertificates } from '../../config/certificates.js';
 import { type ChainPlaces, devClient, joinChain } from '../../config/chain-files.js';
 import { type NodeKey, openNodeKey } from '../../config/key-files.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
@@ -17,8 +18,8 @@ export interface ClusterOptions {
   readonly nodes: number;
   /** Kept when given; otherwise a temporary one, removed by `dispose`. */
   readonly directory?: string;
-  /** First of the ports: API from it, peers from +100, ops from +200; default: free ones. */
-  readonly firstPort?: number;
+  /** `fixed`: API from 8081, peers from 8001, ops from 9001, as the documents say. Default: free ones. */
+  readonly ports?: 'auto' | 'fixed';
   /** Lines for every quorate.yaml. */
   readonly settings?: readonly string[];
   /** Where node `from` finds node `to`; default: where it listens. For proxies in between. */
@@ -77,10 +78,11 @@ export class LocalCluster {
       validators: members.map(({ key }) => ({ nodeId: key.nodeId, publicKey: key.publicKey })),
       clients: [client],
     });
+    const tls = options.insecure === true ? null : await certificates(directory, members);
     for (const member of members) {
       joinChain(placesOf(member), genesis);
       writeFileSync(join(member.dataDir, 'peers.yml'), await peersText(member, members, options), { mode: 0o644 });
-      writeFileSync(member.configFile, configText(member, options), { mode: 0o644 });
+      writeFileSync(member.configFile, configText(member, options, tls), { mode: 0o644 });
     }
     return new LocalCluster(directory, members, options.directory === undefined);
   }
@@ -168,12 +170,9 @@ function placesOf({ dataDir }: { readonly dataDir: string }): ChainPlaces {
   return { dataDir, keysDir: join(dataDir, 'keys'), genesis: join(dataDir, 'genesis.json') };
 }
 
-async function portsOf({ nodes, firstPort }: ClusterOptions): Promise<Member['ports'][]> {
-  if (firstPort !== undefined) {
-    return Array.from({ length: nodes }, (_, index) => {
-      const api = firstPort + index;
-      return { api, peer: api + 100, ops: api + 200 };
-    });
+async function portsOf({ nodes, ports = 'auto' }: ClusterOptions): Promise<Member['ports'][]> {
+  if (ports === 'fixed') {
+    return Array.from({ length: nodes }, (_, index) => ({ api: 8081 + index, peer: 8001 + index, ops: 9001 + index }));
   }
   const free = await freePorts(3 * nodes);
   return Array.from({ length: nodes }, (_, index) => {
@@ -214,8 +213,25 @@ async function peersText(member: Member, members: readonly Member[], { address }
   return `${lines.join('\n')}\n`;
 }
 
-function configText({ dataDir, ports }: Member, { settings, insecure }: ClusterOptions): string {
-  const tls = insecure === true ? ['allow_insecure_peers: true', 'tls:', '  enabled: false'] : [];
+/** Lines of every quorate.yaml that name its certificate. */
+type TlsLines = (nodeId: string) => readonly string[];
+
+/** An authority for this cluster alone: 2048 bits are made in a fraction of the time that 4096 take. */
+async function certificates(directory: string, members: readonly Member[]): Promise<TlsLines> {
+  const nodes = members.map(({ key }) => ({ nodeId: key.nodeId, addresses: [HOST] }));
+  const made = await writeClusterCertificates(join(directory, 'certs'), nodes, {
+    nowMs: Date.now(),
+    authorityBits: 2048,
+  });
+  return (nodeId) => {
+    const { cert, key } = made.nodes.get(nodeId)!;
+    return [`pinned_certs: ${made.pins}`, 'tls:', `  ca: ${made.ca}`, `  cert: ${cert}`, `  key: ${key}`];
+  };
+}
+
+const INSECURE = ['allow_insecure_peers: true', 'tls:', '  enabled: false'];
+
+function configText({ dataDir, ports, key }: Member, { settings }: ClusterOptions, tls: TlsLines | null): string {
   return `${[
     'mode: development',
     `data_dir: ${dataDir}`,
@@ -223,7 +239,7 @@ function configText({ dataDir, ports }: Member, { settings, insecure }: ClusterO
     `ops_listen: ${HOST}:${ports.ops}`,
     `peer_listen: ${HOST}:${ports.peer}`,
     `peers_file: ${join(dataDir, 'peers.yml')}`,
-    ...tls,
+    ...(tls === null ? INSECURE : tls(key.nodeId)),
     'consensus:',
     `  delta_ms: ${DELTA_MS}`,
     'log:',
