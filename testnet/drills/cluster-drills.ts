@@ -72,12 +72,15 @@ export class ClusterDrill {
     });
   }
 
-  async run(what: string, fault: Fault): Promise<ClusterDrillReport> {
+  /** @param nodes whose turn it is, in order; all of them when absent. */
+  async run(what: string, fault: Fault, nodes?: readonly number[]): Promise<ClusterDrillReport> {
     await this.#load.start();
     const begun = await this.#load.nextSuccess(0, RESUME_LIMIT_MS);
     if (begun === null) this.#faults.push('the cluster made nothing final before the first fault');
     for (let round = 0; round < this.options.rounds && begun !== null; round++) {
-      for (const { index } of this.cluster.members) await this.#incident(what, index, fault);
+      for (const index of nodes ?? this.cluster.members.map((member) => member.index)) {
+        await this.#incident(what, index, fault);
+      }
     }
     await this.#load.stop();
     const validators = parseValidatorSet(
