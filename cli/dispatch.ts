@@ -17,6 +17,7 @@ import { reloadCommand } from './reload.js';
 import { startCommand } from './start.js';
 import { statusCommand } from './status.js';
 import { submitCommand } from './submit.js';
+import { testnetCommands } from './testnet.js';
 import { verifyCommand } from './verify.js';
 import { walCommands } from './wal.js';
 
@@ -24,6 +25,7 @@ const sections: readonly (readonly [string, readonly Command[]])[] = [
   ['Use', [startCommand, submitCommand, receiptCommand, verifyCommand]],
   ['Operate', [statusCommand, reloadCommand, ...actorsCommands, ...auditCommands]],
   ['Prepare and repair', [initCommand, ...keysCommands, ...walCommands, migrateStateCommand]],
+  ['Try several nodes', testnetCommands],
   ['Shell', [completionCommand(() => commands)]],
 ];
 
