@@ -235,7 +235,7 @@ function readSingleGenesis(path: string): Genesis {
     EXIT.data.code,
     `${path}: this chain has ${genesis.validators.length} validators, loss can be accepted by a single one only.`,
     {
-      hint: 'Restore a backup, or let this node fetch from the others what it has lost.',
+      hint: 'Stop the node, move its folders wal and ledger away and start it: it fetches what it lacks from the others, and signs again when they have told it where they are.',
     },
   );
 }

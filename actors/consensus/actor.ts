@@ -54,6 +54,7 @@ interface State {
 }
 
 const DOUBT_DEADLINE_MS = 120_000;
+const REJOIN_ADVICE = 'it signs again when enough of the other validators have told it where they are';
 const REPAIR_ADVICE = 'run "quorate wal verify", then "quorate wal repair"';
 
 /** How often the main thread learns the height: for state.json and status, not for anything that waits. */
@@ -142,14 +143,15 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
 
   ask: {
     propose: (state, batch) => {
-      if (state.core.quarantined !== null) return { taken: 0 };
-      let taken = 0;
+      if (state.core.quarantined !== null) return { left: batch.lsns.map((_, index) => index) };
+      const left: number[] = [];
+      let index = 0;
       for (const pooled of unpack(batch, state.nodeId)) {
-        if (!state.mempool.add(pooled, state.clock.monotonic())) break;
-        taken += 1;
+        if (!state.mempool.add(pooled, state.clock.monotonic())) left.push(index);
+        index += 1;
       }
       state.host.pendingChanged();
-      return { taken };
+      return { left };
     },
     compact: ({ checkpoints }, { all }) => checkpoints.compactNow(all),
   },
@@ -231,10 +233,11 @@ function contextMaker(genesis: Genesis, config: ConsensusConfig, ed25519: Ed2551
 }
 
 function reportChain(actor: ActorParts, committed: Committed, quarantine: string | null): void {
+  const advice = committed.tip.validatorCount > 1 ? REJOIN_ADVICE : REPAIR_ADVICE;
   const { height, hash } = committed.tip;
   actor.report('consensus', {
     ok: quarantine === null,
-    ...(quarantine === null ? {} : { detail: `quarantined: ${quarantine}; ${REPAIR_ADVICE}` }),
+    ...(quarantine === null ? {} : { detail: `quarantined: ${quarantine}; ${advice}` }),
     data: { height, hash, quarantine },
   });
 }

@@ -48,8 +48,8 @@ export type ConsensusContract = {
     peerState: PeerState;
   };
   ask: {
-    /** Reply: how many were taken, from the front; the rest found the mempool full. */
-    propose: { request: ProposeBatch; reply: { readonly taken: number } };
+    /** Reply: the places of those that found no room, ascending: for anybody, for their node or for their issuer. */
+    propose: { request: ProposeBatch; reply: { readonly left: readonly number[] } };
     /** An operator wants the log compacted; with `all` also what age and size would keep. */
     compact: { request: { readonly all: boolean }; reply: CompactReply };
   };

@@ -97,7 +97,10 @@ export class Network {
     metrics.figures.peers = () => this.#peers.connected.length;
     metrics.figures.behind = () => this.#catchUp.behind;
     metrics.figures.refused = () => core.refused;
-    gossip.onDown(() => this.#reportQuorum());
+    // A new gossip tells every state again; until then nobody is reached.
+    gossip.onDown(() => {
+      for (const nodeId of this.#peers.connected) this.peerState(nodeId, false);
+    });
     this.#reportQuorum();
   }
 
@@ -148,7 +151,7 @@ export class Network {
     const ok = reached >= needed;
     const data = { connected: this.#peers.connected.length, peers: this.#peers.count, quorum: needed };
     const detail = `${reached} of ${context.validators.length} validators are within reach, ${needed} are needed`;
-    report('quorum', ok ? { ok, data } : { ok, detail, data });
+    report('quorum', { ok, detail, data });
   }
 
   frames(from: string, frames: readonly Uint8Array[]): void {

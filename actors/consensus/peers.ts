@@ -21,8 +21,6 @@ export class Peers {
     this.#gossip = gossip;
     this.#metrics = metrics;
     this.#indexes = new Map(context.validators.map(({ nodeId }, index) => [nodeId, index]));
-    // A new gossip tells every state again; until then nobody is reached.
-    gossip.onDown(() => this.#connected.clear());
   }
 
   /** Validators that this one could reach. */

@@ -251,8 +251,8 @@ export class Door {
         submission.stage = 'proposed';
         submission.proposedAtMs = nowMs;
       }
-      const { taken } = await this.#parts.links.consensus.ask('propose', batch, { transfer });
-      if (taken < list.length) this.#noRoom(list.slice(taken));
+      const { left } = await this.#parts.links.consensus.ask('propose', batch, { transfer });
+      if (left.length > 0) this.#noRoom(left.map((index) => list[index]!));
     } catch (error) {
       this.#park('propose', list, error);
     }

@@ -62,7 +62,7 @@ function nodeOf(kit: Testkit, index: number): Node {
   });
   wal.answer('unsettled', () => ({ records: new ArrayBuffer(4), lsns: [], types: [], next: null, until: 0 }));
   const consensus = new FakeLink<ConsensusContract>('consensus');
-  consensus.answer('propose', ({ lsns }) => ({ taken: lsns.length }));
+  consensus.answer('propose', () => ({ left: [] }));
   const dedup = new FakeLink<DedupContract>('dedup');
   dedup.answer('admit', ({ keys }) => ({
     verdicts: keys.map(() => 'new' as const),
@@ -245,11 +245,11 @@ test('what consensus has no room for is dropped, and taken when it comes again',
   const { kit, home, peer } = await two(t);
   submit(home, devEntry(kit, { id: 'a' }).raw);
   await until(() => sentBy(home).length === 1);
-  peer.consensus.answer('propose', () => ({ taken: 0 }));
+  peer.consensus.answer('propose', ({ lsns }) => ({ left: lsns.map((_, index) => index) }));
   peer.door.gossiped('node_0', sentBy(home));
   await until(() => peer.dedup.told('release').length === 1);
   t.is(peer.door.stats().inHand, 0);
-  peer.consensus.answer('propose', ({ lsns }) => ({ taken: lsns.length }));
+  peer.consensus.answer('propose', () => ({ left: [] }));
   peer.door.gossiped('node_0', sentBy(home));
   await until(() => proposed(peer) === 2);
   t.is(peer.door.stats().pending, 1);
