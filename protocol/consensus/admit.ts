@@ -132,7 +132,7 @@ const BLOCKS_BEHIND_MAX = 256;
 function hasRoom(turn: Turn): boolean {
   const { state } = turn;
   const behind = state.decided.view > state.finalized.view;
-  if (state.catchup === null && (!behind || state.blocks.size < BLOCKS_BEHIND_MAX)) return true;
+  if (!state.catchup?.far && (!behind || state.blocks.size < BLOCKS_BEHIND_MAX)) return true;
   refuse(turn, 'out-of-range');
   return false;
 }

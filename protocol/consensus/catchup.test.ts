@@ -5,7 +5,7 @@ import test from 'ava';
 import { type Certificate, signedBytes } from './certificate.js';
 import type { Effect, Output } from './effect.js';
 import type { Input, SyncedBlock } from './input.js';
-import type { BlockRef } from './message.js';
+import type { BlockRef, Message } from './message.js';
 import { createState, type State } from './state.js';
 import { step } from './step.js';
 import { Cluster } from './testing/cluster.js';
@@ -92,6 +92,44 @@ test('CO-8: blocks come forward in stretches; each is recorded, committed, and f
   t.deepEqual([...peers].sort(), [0, 1, 2]);
   t.is(state.finalized.height, 200);
   t.deepEqual([state.catchup, state.syncing, state.uncommitted], [null, null, []]);
+});
+
+test('CO-8: where peers say that they are far ahead, nothing is fetched by its hash', (t) => {
+  const blocks = chain(60);
+  const state = createState(context, { finalized: GENESIS });
+  const feed = (input: Input) => step(context, state, input);
+  feed({ type: 'start', now: 0 });
+  const open = [{ view: 61, certificates: [], votes: [[], [], []] }];
+  const tip = blocks.at(-1)!;
+  const status = (height: number): Message => ({
+    type: 'status',
+    epoch: 0,
+    status: { finalizedView: 60, finalizedHash: tip.block.hash, height, view: 61, open },
+  });
+  // One alone may lie.
+  feed({ type: 'message', now: 1, from: 0, message: status(1_000_000) });
+  feed({ type: 'message', now: 1, from: 1, message: status(60) });
+  const output = feed({
+    type: 'message',
+    now: 2,
+    from: 0,
+    message: { type: 'certificate', epoch: 0, certificate: tip.certificate! },
+  });
+  t.like(catchupOf(output), { fromHeight: 1, toHeight: 60 });
+  t.is(state.wanted.size, 0);
+});
+
+test('CO-8: when few blocks are missing and do not come by their hashes, they come by height', (t) => {
+  const blocks = chain(5);
+  const { state, output, feed } = behind(blocks);
+  t.is(catchupOf(output), undefined);
+  t.is(catchupOf(feed({ type: 'tick', now: 1_000 })), undefined);
+  const asked = catchupOf(feed({ type: 'tick', now: 1_001 }))!;
+  t.like(asked, { fromHeight: 1, toHeight: 5 });
+  t.is(state.wanted.size, 1, 'the other way stays open');
+  feed(synced(asked, blocks));
+  t.is(state.finalized.height, 5);
+  t.deepEqual([state.catchup, state.wanted.size], [null, 0]);
 });
 
 test('CO-8: a few missing blocks are fetched along their hashes', (t) => {
@@ -236,7 +274,7 @@ test('CO-8: a node behind holds little of a cluster that goes on, and signs noth
 
 test('CO-8: cut off for long, a node of four comes back to the same ledger, also when a peer lies', (t) => {
   for (const lie of [false, true]) {
-    const wrong = chain(30, 1, 'lie');
+    const wrong = chain(30, 1, 'lie').map(({ block }) => ({ block, certificate: certify(block, FINALIZE, [0, 0, 1]) }));
     const cluster = new Cluster({
       n: 4,
       seed: 9,

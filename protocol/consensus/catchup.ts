@@ -1,4 +1,4 @@
-// Catching up (1.10): a node that lacks many blocks takes them forward by height, each run proved by a Finalization.
+// Catching up (1.10): a node that lacks blocks takes them forward by height, each run proved by a Finalization.
 // Called by step(): catchUp() in every turn, takeSynced() with the host's answer to a `catchup` effect.
 // Must never commit a block that no verified Finalization reaches, nor hold more than one answer's blocks.
 import { wellFormed } from './admit.js';
@@ -17,10 +17,10 @@ const SIGNATURES_MAX = 1_024;
 /** When nobody could help, everybody is asked again after so many status periods. */
 const RETRY_PERIODS = 5;
 
-/** Asks the next peer as long as this node is far behind, one at a time. */
+/** Asks the next peer as long as this node is behind, one at a time. */
 export function catchUp(turn: Turn): void {
   const { state } = turn;
-  if (state.catchup !== null && state.finalized.height >= state.catchup.toHeight) {
+  if (state.catchup !== null && state.finalized.view >= state.catchup.view) {
     state.catchup = null;
     // The others went on meanwhile: the rest is near, or one more stretch.
     commitFinalized(turn);

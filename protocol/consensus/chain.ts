@@ -51,8 +51,8 @@ export function ancestry(turn: Turn, hash: string, view: number, holder: number 
   const chain = chainTo(turn.state, hash, view);
   if (chain.state === 'foreign') return 'unfit';
   if (chain.state === 'missing') {
-    // In catch-up blocks come by height, not one by one along their hashes.
-    if (turn.state.catchup === null) want(turn, { type: 'block', hash: chain.hash, view: chain.view }, holder);
+    // Far behind, blocks come by height, not one by one along their hashes.
+    if (!turn.state.catchup?.far) want(turn, { type: 'block', hash: chain.hash, view: chain.view }, holder);
     return 'waiting';
   }
   for (let i = chain.entries.length - 1; i >= 0; i--) {

@@ -5,15 +5,18 @@ import type { Certificate } from './certificate.js';
 import { chainTo } from './chain.js';
 import type { Effect } from './effect.js';
 import { type BlockEntry, prune, type State } from './state.js';
+import { statusMs } from './timers.js';
 import { halt, type Turn, want } from './turn.js';
 
 /** Up to so many missing blocks are fetched one by one along their hashes; more by catch-up (1.10). */
 const WALK_MAX = 16;
+/** After so many status periods without progress the way by height is tried as well. */
+const LATE_PERIODS = 5;
 
 /** Commits the highest Finalization whose whole chain is held, and asks for what the others lack. */
 export function commitFinalized(turn: Turn): void {
   const { state } = turn;
-  if (state.uncommitted.length === 0 || state.catchup !== null) return;
+  if (state.uncommitted.length === 0 || state.catchup?.far) return;
   const views = [...state.uncommitted].sort((a, b) => b - a);
   for (const view of views) {
     if (view <= state.finalized.view) return;
@@ -27,11 +30,8 @@ export function commitFinalized(turn: Turn): void {
       return;
     }
     if (chain.state === 'missing') {
-      const lowest = chain.entries.at(-1)?.block.height ?? state.finalized.height;
-      if (lowest - 1 - state.finalized.height > WALK_MAX) {
-        beginCatchup(state, chain.entries[0]!.block.height);
-        return;
-      }
+      if (view === views[0]) considerCatchup(turn, view, chain.entries);
+      if (state.catchup?.far) return;
       want(turn, { type: 'block', hash: chain.hash, view: chain.view }, null);
       continue;
     }
@@ -48,11 +48,39 @@ export function commitChain(turn: Turn, entries: readonly BlockEntry[], finaliza
   turn.effects.push(advance(turn.state, entries, finalization));
 }
 
-/** From here on blocks come forward by height; what was gathered backwards is dropped, and fetched again where it is needed. */
-function beginCatchup(state: State, toHeight: number): void {
-  state.catchup = { toHeight, lastPeer: 0, failed: new Set(), retryAtMs: null };
-  for (const [key, want] of state.wanted) if (want.type === 'block') state.wanted.delete(key);
-  state.blocks.clear();
+/**
+ * 1.10: by height when many blocks are missing, and also when the few that are do not come by their hashes. How many they
+ * are says the lowest block held; without any, what f + 1 peers claim, one of whom is honest.
+ */
+function considerCatchup(turn: Turn, view: number, held: readonly BlockEntry[]): void {
+  const { state, context } = turn;
+  const { height } = state.finalized;
+  const lowest = held.at(-1)?.block.height ?? claimedHeight(state) + 1;
+  const far = lowest - 1 - height > WALK_MAX;
+  state.behindSinceMs ??= turn.now;
+  const late = turn.now - state.behindSinceMs >= LATE_PERIODS * statusMs(context);
+  if (far && !state.catchup?.far) {
+    // What was gathered backwards is dropped, and fetched again where it is needed.
+    for (const [key, want] of state.wanted) if (want.type === 'block') state.wanted.delete(key);
+    state.blocks.clear();
+  }
+  if (state.catchup !== null) state.catchup.far ||= far;
+  else if (far || late) {
+    const toHeight = Math.max(height + 1, held[0]?.block.height ?? claimedHeight(state));
+    state.catchup = {
+      view,
+      toHeight,
+      far,
+      lastPeer: view % context.validators.length,
+      failed: new Set(),
+      retryAtMs: null,
+    };
+  }
+}
+
+function claimedHeight(state: State): number {
+  const heights = state.peers.map(({ height }) => height).sort((a, b) => b - a);
+  return heights[state.faults]!;
 }
 
 /** R7: a lower Finalization that this chain passes by contradicts it, and one of the two must not be there. */
@@ -86,6 +114,7 @@ export function advance(state: State, entries: readonly BlockEntry[], finalizati
   let committed = 0;
   for (const block of blocks) committed += block.entryCount;
   state.pendingCount = Math.max(0, state.pendingCount - committed);
+  state.behindSinceMs = null;
   state.finalized = { view: tip.view, height: tip.height, hash: tip.hash, certificate: finalization };
   prune(state);
   return { type: 'commit', blocks, finalization, certificates };

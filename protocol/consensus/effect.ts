@@ -41,7 +41,7 @@ export type Effect =
    */
   | { readonly type: 'fetch'; readonly want: Want; readonly holder: number | null }
   /**
-   * This node is far behind (1.10): ask `peer` for blocks with their certificates, from `fromHeight` forward, gathering
+   * This node is behind (1.10): ask `peer` for blocks with their certificates, from `fromHeight` forward, gathering
    * until a block that has its own certificate, at most SYNC_BLOCKS_MAX of them. Answered by `synced`, always, soon: with
    * no blocks when the peer is silent. The core judges, turns to another peer, and asks again; at most one is under way.
    */

@@ -52,6 +52,20 @@ for (const n of [1, 2, 3, 4]) {
   });
 }
 
+// Above 16 validators few pass certificates on, and statuses go to some in turn.
+for (const [n, submissions, endMs] of [
+  [20, 30, 3_000],
+  [100, 1, 600],
+] as const) {
+  test(`CO-1: ${n} nodes under loss agree, and recover when the faults end`, (t) => {
+    const cluster = new Cluster({ n, seed: 6, faults: { endMs, loss: 0.15, duplicate: 0.02, crash: 0.001 } });
+    for (let i = 0; i < submissions; i++) cluster.submit(150 * i);
+    cluster.submit(endMs + 500);
+    t.deepEqual(finishes(cluster, endMs + 8_000), []);
+    t.is(cluster.accused.size, 0);
+  });
+}
+
 for (const n of [3, 4, 7]) {
   test(`CO-2 CO-8: ${n} nodes under loss and crashes, one cut off for seconds, one that loses its disk`, (t) => {
     let rejoins = 0;

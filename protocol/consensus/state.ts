@@ -67,9 +67,13 @@ export interface Peer {
 /** Why a message was dropped at the door (R0), counted for the host's metrics. */
 export type Refusal = 'epoch' | 'malformed' | 'signature' | 'muted' | 'out-of-range' | 'unasked';
 
-/** Being far behind (1.10): blocks come forward from `finalized.height + 1` until `toHeight`. */
+/** Being behind (1.10): blocks come forward from `finalized.height + 1` until the finalized view reaches `view`. */
 export interface Catchup {
-  toHeight: number;
+  readonly view: number;
+  /** How high that is, as far as it is known: for who watches. */
+  readonly toHeight: number;
+  /** Blocks come in this way alone: none is fetched by its hash, and proposed ones are not kept. */
+  far: boolean;
   /** Who was asked last; the next one in order is asked next. */
   lastPeer: number;
   /** Who gave nothing, or something wrong, since the last progress of all. */
@@ -123,6 +127,8 @@ export interface State {
   readonly peers: readonly Peer[];
   readonly refused: Record<Refusal, number>;
   catchup: Catchup | null;
+  /** Since when something is decided that cannot be committed, without any progress. */
+  behindSinceMs: number | null;
   /** Whose answer to a `catchup` effect is awaited. */
   syncing: number | null;
   recovery: Recovery | null;
@@ -194,6 +200,7 @@ export function createState(context: Context, options: StateOptions): State {
     peers: [...context.validators, null].map(newPeer),
     refused: { epoch: 0, malformed: 0, signature: 0, muted: 0, 'out-of-range': 0, unasked: 0 },
     catchup: null,
+    behindSinceMs: null,
     syncing: null,
     recovery: null,
     heardInView: context.validators.map(() => view + 1),
