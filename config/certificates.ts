@@ -117,32 +117,34 @@ export async function writeClusterCertificates(
       const issued = await issueCertificate(authority, nodeCertificate(nodeId, addresses, options.nowMs));
       const cert = join(directory, `${nodeId}.crt`);
       const key = join(directory, `${nodeId}.key`);
-      write(cert, issued.cert, 0o644);
-      write(key, issued.key, 0o600);
+      writeWithMode(cert, issued.cert, 0o644);
+      writeWithMode(key, issued.key, 0o600);
       return [nodeId, { cert, key, fingerprint: issued.fingerprint }] as const;
     }),
   );
   const pins = join(directory, 'pinned_certs.json');
-  write(pins, pinsText(new Map(made.map(([nodeId, { fingerprint }]) => [nodeId, [fingerprint]]))), 0o644);
+  writeWithMode(pins, pinsText(new Map(made.map(([nodeId, { fingerprint }]) => [nodeId, [fingerprint]]))), 0o644);
   return { ca, pins, nodes: new Map(made) };
 }
 
-async function authorityIn(
+/** The authority of `directory`, made when there is none. */
+export async function authorityIn(
   directory: string,
   { nowMs, authorityBits }: { readonly nowMs: number; readonly authorityBits?: number },
 ): Promise<KeyAndCertificate> {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
   const [cert, key] = [join(directory, 'ca.crt'), join(directory, 'ca.key')];
   if (existsSync(cert) && existsSync(key)) {
     return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
   }
   const made = await createAuthority('Quorate authority', nowMs, authorityBits);
-  write(cert, made.cert, 0o644);
-  write(key, made.key, 0o600);
+  writeWithMode(cert, made.cert, 0o644);
+  writeWithMode(key, made.key, 0o600);
   return made;
 }
 
 /** The mode from the first byte on, whatever stood there before. */
-function write(path: string, text: string, mode: number): void {
+export function writeWithMode(path: string, text: string, mode: number): void {
   if (existsSync(path)) chmodSync(path, mode);
   writeFileSync(path, text, { mode });
 }
