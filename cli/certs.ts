@@ -2,8 +2,8 @@
 // dispatch.ts. It works on a directory of the operator's, needs no node, and must never print a private key.
 import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { authorityIn, issueCertificate, nodeCertificate, writeWithMode } from '../config/certificates.js';
 import { loadPinsFile, pinsText } from '../config/pins-file.js';
+import { replaceFile } from '../config/private-file.js';
 import { type Certificate, PemError, readCertificates } from '../protocol/crypto/certificate.js';
 import { IDENTIFIER } from '../protocol/envelope.js';
 import { EXIT } from '../runtime/exit-codes.js';
@@ -45,7 +45,7 @@ Every node needs ca.crt, its own pair and pinned_certs.json; see docs/PEERS.md.`
   exits,
   async run({ values, positionals }, terminal) {
     const nodeId = nodeOf('certs issue', positionals[0]!);
-    const place = new Place(values.dir);
+    const place = new Place(values.dir, terminal.nowMs());
     if (existsSync(place.cert(nodeId))) {
       const hint = `"quorate certs renew ${nodeId}" makes the next one without losing a peer.`;
       throw new CliError(EXIT.config.code, `${place.cert(nodeId)} is there already.`, { hint });
@@ -67,7 +67,7 @@ Shows every certificate of the file. The fingerprint is what pinned_certs.json t
   exits,
   async run({ values, positionals }, terminal) {
     const file = positionals[0]!;
-    const shown = certificatesOf(file).map(facts);
+    const shown = certificatesOf(file).map((certificate) => facts(certificate, terminal.nowMs()));
     if (values.json) printJson(terminal, { file, certificates: shown });
     else terminal.out(shown.map((each) => table(Object.entries(each).map(asRow), '')).join('\n'));
     return EXIT.ok.code;
@@ -97,7 +97,7 @@ Without --address the names of the old certificate are kept.`,
   exits,
   async run({ values, positionals }, terminal) {
     const nodeId = nodeOf('certs renew', positionals[0]!);
-    const place = new Place(values.dir);
+    const place = new Place(values.dir, terminal.nowMs());
     const old = certificatesOf(place.cert(nodeId))[0]!;
     const next = place.cert(`${nodeId}.next`);
     if (values.finish) {
@@ -132,9 +132,11 @@ interface Made {
 /** The operator's directory. */
 class Place {
   readonly #directory: string;
+  readonly #nowMs: number;
 
-  constructor(directory: string | undefined) {
+  constructor(directory: string | undefined, nowMs: number) {
     this.#directory = directory ?? 'certs';
+    this.#nowMs = nowMs;
   }
 
   get pins(): string {
@@ -151,12 +153,14 @@ class Place {
 
   /** A new pair under NODE`suffix`, pinned beside `kept`. */
   async issue(nodeId: string, addresses: readonly string[], suffix: string, ...kept: string[]): Promise<Made> {
-    const nowMs = Date.now();
+    // Loaded when it is used: it would slow down every other command.
+    const { authorityIn, issueCertificate, nodeCertificate } = await import('../config/certificates.js');
+    const nowMs = this.#nowMs;
     const authority = await authorityIn(this.#directory, { nowMs });
     const issued = await issueCertificate(authority, nodeCertificate(nodeId, addresses, nowMs));
     const cert = this.cert(nodeId + suffix);
-    writeWithMode(this.file(nodeId + suffix, 'key'), issued.key, 0o600);
-    writeWithMode(cert, issued.cert, 0o644);
+    replaceFile(this.file(nodeId + suffix, 'key'), issued.key, 0o600);
+    replaceFile(cert, issued.cert, 0o644);
     this.pin(nodeId, [...kept, issued.fingerprint]);
     return { nodeId, fingerprint: issued.fingerprint, cert, pins: this.pins };
   }
@@ -164,7 +168,7 @@ class Place {
   /** These are the pins of the node from now on; those of others, and `enforce`, stay. */
   pin(nodeId: string, pins: readonly string[]): void {
     const file = existsSync(this.pins) ? loadPinsFile(this.pins) : { enforce: true, pins: new Map() };
-    writeWithMode(this.pins, pinsText(new Map([...file.pins, [nodeId, pins]]), file.enforce), 0o644);
+    replaceFile(this.pins, pinsText(new Map([...file.pins, [nodeId, pins]]), file.enforce), 0o644);
   }
 }
 
@@ -186,14 +190,15 @@ function certificatesOf(file: string): Certificate[] {
   }
 }
 
-function facts({ fingerprint, subject, names, notBeforeMs, notAfterMs, isAuthority }: Certificate) {
+function facts(certificate: Certificate, nowMs: number) {
+  const { fingerprint, subject, names, notBeforeMs, notAfterMs, isAuthority } = certificate;
   return {
     fingerprint: `sha256:${fingerprint}`,
     subject,
     names: [...names],
     valid_from: new Date(notBeforeMs).toISOString(),
     valid_to: new Date(notAfterMs).toISOString(),
-    days_left: Math.floor((notAfterMs - Date.now()) / DAY_MS),
+    days_left: Math.floor((notAfterMs - nowMs) / DAY_MS),
     authority: isAuthority,
   };
 }

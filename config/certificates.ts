@@ -1,12 +1,13 @@
 // Makes the certificates of a network of one's own: an authority, node certificates, and the files that peers need of
 // them. Called by "quorate certs", the testnet and tests. It must never be on the way of a handshake: node-forge only writes.
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import forge from 'node-forge';
 import { readCertificates } from '../protocol/crypto/certificate.js';
 import { pinsText } from './pins-file.js';
+import { replaceFile } from './private-file.js';
 
 export interface KeyAndCertificate {
   /** PEM. */
@@ -117,13 +118,13 @@ export async function writeClusterCertificates(
       const issued = await issueCertificate(authority, nodeCertificate(nodeId, addresses, options.nowMs));
       const cert = join(directory, `${nodeId}.crt`);
       const key = join(directory, `${nodeId}.key`);
-      writeWithMode(cert, issued.cert, 0o644);
-      writeWithMode(key, issued.key, 0o600);
+      replaceFile(cert, issued.cert, 0o644);
+      replaceFile(key, issued.key, 0o600);
       return [nodeId, { cert, key, fingerprint: issued.fingerprint }] as const;
     }),
   );
   const pins = join(directory, 'pinned_certs.json');
-  writeWithMode(pins, pinsText(new Map(made.map(([nodeId, { fingerprint }]) => [nodeId, [fingerprint]]))), 0o644);
+  replaceFile(pins, pinsText(new Map(made.map(([nodeId, { fingerprint }]) => [nodeId, [fingerprint]]))), 0o644);
   return { ca, pins, nodes: new Map(made) };
 }
 
@@ -138,15 +139,9 @@ export async function authorityIn(
     return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
   }
   const made = await createAuthority('Quorate authority', nowMs, authorityBits);
-  writeWithMode(cert, made.cert, 0o644);
-  writeWithMode(key, made.key, 0o600);
+  replaceFile(cert, made.cert, 0o644);
+  replaceFile(key, made.key, 0o600);
   return made;
-}
-
-/** The mode from the first byte on, whatever stood there before. */
-export function writeWithMode(path: string, text: string, mode: number): void {
-  if (existsSync(path)) chmodSync(path, mode);
-  writeFileSync(path, text, { mode });
 }
 
 function draft(publicKey: forge.pki.rsa.PublicKey, name: string, fromMs: number, toMs: number): forge.pki.Certificate {
