@@ -5,6 +5,7 @@ import { EXIT, exitCodeTable } from '../runtime/exit-codes.js';
 import { actorsCommands } from './actors.js';
 import { nearest } from './args.js';
 import { auditCommands } from './audit.js';
+import { certsCommands } from './certs.js';
 import { type Command, commandHelp, section } from './command.js';
 import { completionCommand } from './completion.js';
 
@@ -24,7 +25,7 @@ import { walCommands } from './wal.js';
 const sections: readonly (readonly [string, readonly Command[]])[] = [
   ['Use', [startCommand, submitCommand, receiptCommand, verifyCommand]],
   ['Operate', [statusCommand, reloadCommand, ...actorsCommands, ...auditCommands]],
-  ['Prepare and repair', [initCommand, ...keysCommands, ...walCommands, migrateStateCommand]],
+  ['Prepare and repair', [initCommand, ...keysCommands, ...certsCommands, ...walCommands, migrateStateCommand]],
   ['Try several nodes', testnetCommands],
   ['Shell', [completionCommand(() => commands)]],
 ];

@@ -1,12 +1,13 @@
 // Makes the certificates of a network of one's own: an authority, node certificates, and the files that peers need of
 // them. Called by "quorate certs", the testnet and tests. It must never be on the way of a handshake: node-forge only writes.
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import forge from 'node-forge';
 import { readCertificates } from '../protocol/crypto/certificate.js';
 import { pinsText } from './pins-file.js';
+import { replaceFile } from './private-file.js';
 
 export interface KeyAndCertificate {
   /** PEM. */
@@ -117,34 +118,30 @@ export async function writeClusterCertificates(
       const issued = await issueCertificate(authority, nodeCertificate(nodeId, addresses, options.nowMs));
       const cert = join(directory, `${nodeId}.crt`);
       const key = join(directory, `${nodeId}.key`);
-      write(cert, issued.cert, 0o644);
-      write(key, issued.key, 0o600);
+      replaceFile(cert, issued.cert, 0o644);
+      replaceFile(key, issued.key, 0o600);
       return [nodeId, { cert, key, fingerprint: issued.fingerprint }] as const;
     }),
   );
   const pins = join(directory, 'pinned_certs.json');
-  write(pins, pinsText(new Map(made.map(([nodeId, { fingerprint }]) => [nodeId, [fingerprint]]))), 0o644);
+  replaceFile(pins, pinsText(new Map(made.map(([nodeId, { fingerprint }]) => [nodeId, [fingerprint]]))), 0o644);
   return { ca, pins, nodes: new Map(made) };
 }
 
-async function authorityIn(
+/** The authority of `directory`, made when there is none. */
+export async function authorityIn(
   directory: string,
   { nowMs, authorityBits }: { readonly nowMs: number; readonly authorityBits?: number },
 ): Promise<KeyAndCertificate> {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
   const [cert, key] = [join(directory, 'ca.crt'), join(directory, 'ca.key')];
   if (existsSync(cert) && existsSync(key)) {
     return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
   }
   const made = await createAuthority('Quorate authority', nowMs, authorityBits);
-  write(cert, made.cert, 0o644);
-  write(key, made.key, 0o600);
+  replaceFile(cert, made.cert, 0o644);
+  replaceFile(key, made.key, 0o600);
   return made;
-}
-
-/** The mode from the first byte on, whatever stood there before. */
-function write(path: string, text: string, mode: number): void {
-  if (existsSync(path)) chmodSync(path, mode);
-  writeFileSync(path, text, { mode });
 }
 
 function draft(publicKey: forge.pki.rsa.PublicKey, name: string, fromMs: number, toMs: number): forge.pki.Certificate {

@@ -147,5 +147,7 @@ function problemOf(file: YamlFile, error: ErrorObject): ConfigProblem {
   const allowed = isEntry
     ? 'a mapping of node_id, address, port, public_key'
     : (ALLOWED[String(member)] ?? `a mapping with the member peers`);
-  return { ...placed(file, at, { found: describeFound(error.data), allowed }), path: pathText(at) };
+  const isNumber = typeof error.data === 'number' && member !== 'port';
+  const hint = isNumber ? 'YAML reads it as a number: put it in quotes.' : null;
+  return { ...placed(file, at, { found: describeFound(error.data), allowed, hint }), path: pathText(at) };
 }
