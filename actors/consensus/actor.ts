@@ -7,6 +7,7 @@ import type { State as CoreState } from '../../protocol/consensus/state.js';
 import { type Ed25519, loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { type Genesis, parseGenesis } from '../../protocol/genesis.js';
 import type { JsonObject } from '../../protocol/json.js';
+import { OBSERVATION } from '../../protocol/kinds/observation.js';
 import type { Entry } from '../../protocol/ledger/apply.js';
 import { genesisTip, type Tip } from '../../protocol/ledger/header.js';
 import { registryText, restoreRegistry } from '../../protocol/registry.js';
@@ -159,7 +160,7 @@ function readCommitted(genesis: Genesis, reader: LedgerReader): Committed {
   const text = reader.registry;
   const registry =
     text === undefined ? genesis.registry : restoreRegistry(genesis.registry, JSON.parse(text) as JsonObject);
-  return new Committed(genesis.chain, tip, registry, reader);
+  return new Committed(genesis.chain, tip, registry, reader.rounds, reader);
 }
 
 function readValidators(genesis: Genesis, reader: LedgerReader): ValidatorSet {
@@ -250,7 +251,8 @@ class Proposed implements Prepared {
 
   get payload(): JsonObject {
     const parsed = JSON.parse(this.#raw.toString('utf8')) as JsonObject;
-    return this.alg === null ? parsed : (parsed.payload as JsonObject);
+    if (this.alg === null) return parsed;
+    return (this.kind === OBSERVATION ? parsed.observation : parsed.payload) as JsonObject;
   }
 }
 

@@ -5,7 +5,7 @@ import type { JsonValue } from '../../protocol/json.js';
 import type { Entry } from '../../protocol/ledger/apply.js';
 import { type Header, parseHeader } from '../../protocol/ledger/header.js';
 import { Mistakes } from '../../protocol/shape.js';
-import { type Prepared, prepareEnvelope, preparePcs } from '../../protocol/submission.js';
+import { type Prepared, prepareEnvelope, prepareObservation, preparePcs } from '../../protocol/submission.js';
 import { InboxRoute } from '../../protocol/wal-record.js';
 import type { Pooled } from './mempool.js';
 
@@ -55,7 +55,7 @@ export function decodeBlockRecord(data: Uint8Array, bodyAt: BodyAt): ReplayedBlo
   const pooled = record.entries.map(([lsn, route, issuer, keyId, publicKey, attestation]): Pooled => {
     const raw = bodyAt(lsn);
     if (raw === undefined) throw new Error(`the log holds a block whose body at LSN ${lsn} is missing`);
-    const prepared = route === InboxRoute.pcs ? preparePcs(raw) : prepareEnvelope(raw);
+    const prepared = prepareBody(route, raw);
     const mistakes = new Mistakes();
     const key = { keyId, alg: publicKey === '' ? 'hmac-sha256' : 'ed25519', publicKey: fromHex(publicKey) } as const;
     const entry: Entry = {
@@ -68,6 +68,11 @@ export function decodeBlockRecord(data: Uint8Array, bodyAt: BodyAt): ReplayedBlo
     return { entry, lsn, route, content: contentOf(prepared) };
   });
   return { header: parseHeader(record.header), pooled };
+}
+
+function prepareBody(route: number, raw: Uint8Array): Prepared {
+  if (route === InboxRoute.observation) return prepareObservation(raw);
+  return route === InboxRoute.pcs ? preparePcs(raw) : prepareEnvelope(raw);
 }
 
 export function contentOf(prepared: Prepared): string {

@@ -3,6 +3,7 @@
 // Must never depend on configuration: which kinds are built in is part of the protocol version.
 import type { Kind } from './kind.js';
 import { note } from './note.js';
+import { observation } from './observation.js';
 import { pcs } from './pcs.js';
 
-export const builtinKinds: ReadonlyMap<string, Kind> = new Map([note, pcs].map((kind) => [kind.name, kind]));
+export const builtinKinds: ReadonlyMap<string, Kind> = new Map([note, pcs, observation].map((kind) => [kind.name, kind]));

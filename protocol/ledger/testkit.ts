@@ -10,6 +10,7 @@ import { hmacSha256 } from '../crypto/hmac.js';
 import { envelopeSignedBytes } from '../envelope.js';
 import { createGenesis, type Genesis, type GenesisDraft } from '../genesis.js';
 import type { JsonObject } from '../json.js';
+import { NO_ROUNDS } from '../rounds/round.js';
 import { type Prepared, prepareEnvelope, preparePcs } from '../submission.js';
 import { firstEpoch, type ValidatorSet } from '../validators.js';
 import type { Entry, IndexEntry, LedgerView } from './apply.js';
@@ -71,7 +72,7 @@ export async function makeTestkit(validatorCount = 1, draft: Partial<GenesisDraf
     dev,
     genesis,
     set: firstEpoch(genesis.chainIdHex, genesis.validators),
-    view: { chain: genesis.chain, tip, registry: genesis.registry, find: (): IndexEntry | undefined => undefined },
+    view: { chain: genesis.chain, tip, registry: genesis.registry, rounds: NO_ROUNDS, find: (): IndexEntry | undefined => undefined },
   };
 }
 
