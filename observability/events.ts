@@ -71,6 +71,9 @@ export interface EventFields {
   'audit.unwritable': { file: string; reason: string };
   'audit.writable_again': { events: number };
 
+  'observation.bad_signature': { peer: string; request_id: string };
+  'observer.excluded': { node_id: string; reason: string; round_id: string };
+
   'http.answered': {
     request_id: string;
     method: string;
@@ -152,6 +155,9 @@ export const EVENTS = {
 
   'audit.unwritable': { level: 'error', wording: 'Audit log cannot be written: operator actions are refused' },
   'audit.writable_again': { level: 'info', wording: 'Audit log is written again' },
+
+  'observation.bad_signature': { level: 'warn', wording: 'Peer sent an observation whose signature does not hold' },
+  'observer.excluded': { level: 'error', wording: 'Observer excluded: its observations no longer count' },
 
   'http.answered': { level: 'debug', wording: 'Request answered' },
   'log.reopened': { level: 'info', wording: 'Log file reopened' },

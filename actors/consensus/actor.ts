@@ -11,6 +11,8 @@ import { OBSERVATION } from '../../protocol/kinds/observation.js';
 import type { Entry } from '../../protocol/ledger/apply.js';
 import { genesisTip, type Tip } from '../../protocol/ledger/header.js';
 import { registryText, restoreRegistry } from '../../protocol/registry.js';
+import { averageTis, exclusionJson } from '../../protocol/rounds/answer.js';
+import { roundQuorum } from '../../protocol/rounds/round.js';
 import { Mistakes } from '../../protocol/shape.js';
 import type { Prepared } from '../../protocol/submission.js';
 import { type Epoch, firstEpoch, parseValidatorSet, type ValidatorSet } from '../../protocol/validators.js';
@@ -82,6 +84,9 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
         view: () => core.view,
         mempool: () => mempool.size,
         mempoolBytes: () => mempool.sizeBytes,
+        averageTis: () => averageTis(committed.rounds) ?? Number.NaN,
+        excludedNodes: () => committed.rounds.excluded.length,
+        roundQuorum: () => roundQuorum(committed.tip.validatorCount),
       },
       quorum(genesis.validators.length),
     );
@@ -187,11 +192,19 @@ function contextMaker(genesis: Genesis, config: ConsensusConfig, ed25519: Ed2551
 }
 
 function reportChain(actor: ActorParts, committed: Committed, quarantine: string | null): void {
+  const { rounds } = committed;
   const { height, hash } = committed.tip;
   actor.report('consensus', {
     ok: quarantine === null,
     ...(quarantine === null ? {} : { detail: `quarantined: ${quarantine}; ${REPAIR_ADVICE}` }),
-    data: { height, hash, quarantine },
+    data: {
+      height,
+      hash,
+      quarantine,
+      consensus_rounds: rounds.completed,
+      // A report carries plain values only.
+      byzantine_nodes: JSON.stringify(rounds.excluded.map(exclusionJson)),
+    },
   });
 }
 

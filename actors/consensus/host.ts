@@ -24,6 +24,7 @@ import type { Committed } from './committed.js';
 import { type FinalMessages, finalMessages } from './finality.js';
 import type { Mempool, Pooled } from './mempool.js';
 import type { ConsensusMetrics } from './metrics.js';
+import { tellRounds } from './rounds.js';
 
 export type ConsensusLinks = {
   'wal-writer': WalWriterContract;
@@ -291,6 +292,7 @@ export class Host {
       if (block.startedAtMs !== null) {
         this.#parts.metrics.commitSeconds.observe((this.#parts.clock.monotonic() - block.startedAtMs) / 1000);
       }
+      if (block.rounds !== null) tellRounds(this.#parts, block.rounds);
       this.#parts.checkpoints.final(block);
       this.#unwritten.push(messages);
     }

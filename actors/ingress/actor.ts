@@ -25,12 +25,14 @@ import { createMetrics } from './metrics.js';
 import { Queries } from './queries.js';
 import { Recorded } from './recorded.js';
 import { isGranted, type WishSigner, wishEnvelope } from './registry-wish.js';
+import { handleRpc, type RpcParts } from './rpc.js';
 import type { IngressConfig } from './spec.js';
 import { emptySubmission } from './submission.js';
 
 interface State {
   readonly context: ActorContext<DoorLinks, IngressConfig>;
   readonly door: Door;
+  readonly rpc: RpcParts;
   readonly recorded: Recorded;
   readonly idempotencyKeys: IdempotencyKeys;
   readonly server: FastifyInstance;
@@ -104,6 +106,15 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       verifyBatchSize: (waiting) => batchSize(waiting, inForce.config.settings.verify),
     });
     const signer = { nodeId: config.nodeId, ed25519, secretKey: ed25519.keyPair(config.seed).secretKey };
+    const queries = new Queries({
+      ledger,
+      door,
+      recorded,
+      answers,
+      genesis,
+      nodeId: config.nodeId,
+      publicKey: config.publicKey,
+    });
     const server = createServer({
       door,
       batches: new Batches({
@@ -113,15 +124,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
         entriesMax: () => limits().batch_entries,
         bodyMax: () => limits().body_bytes,
       }),
-      queries: new Queries({
-        ledger,
-        door,
-        recorded,
-        answers,
-        genesis,
-        nodeId: config.nodeId,
-        publicKey: config.publicKey,
-      }),
+      queries,
       answers,
       metrics,
       clock,
@@ -133,6 +136,16 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     const state: State = {
       context,
       door,
+      rpc: {
+        door,
+        answers,
+        metrics,
+        clock,
+        log,
+        limits,
+        rounds: () => queries.rounds(),
+        report: (name, value) => context.report(name, value),
+      },
       recorded,
       idempotencyKeys,
       server,
@@ -165,7 +178,9 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     },
     refused: (state, batch) => state.door.refused(batch),
   },
-  ask: {},
+  ask: {
+    rpc: ({ rpc }, request) => handleRpc(rpc, request),
+  },
 
   reconfigure: {
     prepare(state, next) {

@@ -1,4 +1,5 @@
-// Messages of ingress: the client-facing door. Sender: consensus (what became of the submissions).
+// Messages of ingress: the client-facing door. Senders: consensus (what became of the submissions), and whoever holds the
+// peer port (what peers ask).
 import type { CertifiedBlock } from '../../protocol/receipt.js';
 import type { Policies } from '../../runtime/kernel/contract.js';
 
@@ -29,6 +30,28 @@ export interface RefusedBatch {
   readonly indexes: readonly number[];
 }
 
+/** A request of the peer port, as far as ingress answers it (`/rpc/submit`, `/rpc/status`, `/rpc/reconcile`). */
+export interface RpcRequest {
+  /** Node id that the connection proved; never a claim of the request. */
+  readonly from: string;
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  /** What follows the `?`, or ''. */
+  readonly query: string;
+  /** Header Content-Type; null without one. */
+  readonly contentType: string | null;
+  readonly requestId: string;
+  readonly body: Uint8Array;
+}
+
+/** Header names in lower case; the body is JSON text. */
+export interface RpcAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
 export type IngressContract = {
   tell: {
     /**
@@ -39,7 +62,10 @@ export type IngressContract = {
     finalized: FinalizedBlock;
     refused: RefusedBatch;
   };
-  ask: Record<never, never>;
+  ask: {
+    /** Settles within the default wait for finality, and a little. */
+    rpc: { request: RpcRequest; reply: RpcAnswer };
+  };
 };
 
 export const ingressPolicies: Policies<IngressContract> = {
@@ -48,5 +74,7 @@ export const ingressPolicies: Policies<IngressContract> = {
     finalized: { max: 256, reason: 'one a block; of lost ones consensus tells again when ingress proposes again' },
     refused: { max: 256, reason: 'one a block' },
   },
-  ask: {},
+  ask: {
+    rpc: { max: 256, reason: 'requests of peers under way; more are told that this node is busy' },
+  },
 };

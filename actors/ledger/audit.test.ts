@@ -262,6 +262,7 @@ test('blocks of a later epoch follow those before it, and what it voids is no pa
   const base = {
     chain: kit.genesis.chain,
     registry: view.registry,
+    rounds: view.rounds,
     tip: entered,
     find: (key: string) => view.find(key),
   };

@@ -6,4 +6,6 @@ import { note } from './note.js';
 import { observation } from './observation.js';
 import { pcs } from './pcs.js';
 
-export const builtinKinds: ReadonlyMap<string, Kind> = new Map([note, pcs, observation].map((kind) => [kind.name, kind]));
+export const builtinKinds: ReadonlyMap<string, Kind> = new Map(
+  [note, pcs, observation].map((kind) => [kind.name, kind]),
+);

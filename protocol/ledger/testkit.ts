@@ -72,7 +72,13 @@ export async function makeTestkit(validatorCount = 1, draft: Partial<GenesisDraf
     dev,
     genesis,
     set: firstEpoch(genesis.chainIdHex, genesis.validators),
-    view: { chain: genesis.chain, tip, registry: genesis.registry, rounds: NO_ROUNDS, find: (): IndexEntry | undefined => undefined },
+    view: {
+      chain: genesis.chain,
+      tip,
+      registry: genesis.registry,
+      rounds: NO_ROUNDS,
+      find: (): IndexEntry | undefined => undefined,
+    },
   };
 }
 

@@ -8,11 +8,11 @@ import {
   DEVIATIONS_MAX,
   type Exclusion,
   PENDING_MAX_A_NODE,
+  ROUND_TIMEOUT_MS,
+  ROUNDS_KEPT,
   type Round,
   type RoundObservation,
   type RoundsState,
-  ROUND_TIMEOUT_MS,
-  ROUNDS_KEPT,
   roundQuorum,
 } from './round.js';
 
