@@ -24,7 +24,7 @@ import type { Committed } from './committed.js';
 import { type FinalMessages, finalMessages } from './finality.js';
 import type { Mempool, Pooled } from './mempool.js';
 import type { ConsensusMetrics } from './metrics.js';
-import { tellRounds } from './rounds.js';
+import { isDue, RoundClock, tellRounds } from './rounds.js';
 
 export type ConsensusLinks = {
   'wal-writer': WalWriterContract;
@@ -83,13 +83,16 @@ export class Host {
   #busy = false;
   #draining = false;
   #lastNowMs = 0;
+  readonly #roundClock: RoundClock;
 
   constructor(parts: HostParts) {
     this.#parts = parts;
+    this.#roundClock = new RoundClock(parts.clock, () => this.#roundsDue());
   }
 
   start(): void {
     this.#feed({ type: 'start', now: this.#now() });
+    this.#roundsDue();
     this.#parts.checkpoints.start();
   }
 
@@ -98,8 +101,15 @@ export class Host {
     const { core, mempool, blocks } = this.#parts;
     let count = mempool.size;
     for (const { pooled } of blocks.executed()) count += pooled.length;
+    // A round that is over counts as work though it has no entry: a block lets it fail.
+    if (isDue(this.#parts.committed.rounds, this.#now())) count += 1;
     if (count !== core.pendingCount) this.#feed({ type: 'pending', now: this.#now(), count });
     this.#tryBuild();
+  }
+
+  #roundsDue(): void {
+    this.#roundClock.arm(this.#parts.committed.rounds, this.#now());
+    this.pendingChanged();
   }
 
   get #idle(): boolean {
@@ -120,6 +130,7 @@ export class Host {
   stop(): void {
     this.#parts.checkpoints.stop();
     this.#timer?.cancel();
+    this.#roundClock.stop();
     this.#writeTimer?.cancel();
   }
 
@@ -253,7 +264,8 @@ export class Host {
     const proposal = { view: request.view, proposer: nodeId, timestampMs: this.#now() };
     const block = blocks.build(parent, proposal, taken, startedAtMs);
     this.#answerRefused(block, taken);
-    const unwanted = block.pooled.length === 0 && request.contents === 'some';
+    const isEmpty = block.pooled.length === 0 && !isDue(parent.rounds, proposal.timestampMs);
+    const unwanted = isEmpty && request.contents === 'some';
     if (unwanted) blocks.drop(block.ref.hash);
     this.#feed({ type: 'built', now: this.#now(), view: request.view, block: unwanted ? null : block.ref });
     if (mempool.size > 0) this.pendingChanged();
@@ -297,7 +309,7 @@ export class Host {
       this.#unwritten.push(messages);
     }
     this.#writeSoon();
-    this.pendingChanged();
+    this.#roundsDue();
   }
 
   #writeSoon(): void {

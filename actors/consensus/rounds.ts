@@ -1,9 +1,9 @@
-// What a final block did to observation rounds, as metrics, log lines and reports. Called by the host once for each final
-// block that changed them; a restart does not tell it again. Must never decide anything: rounds are the ledger's.
+// Observation rounds as the host sees them: what a final block did to them is told (once, no restart tells it again), and
+// time that is due calls for a block. Must never decide anything about a round: rounds are the ledger's.
 import type { Logger } from 'pino';
 import { event } from '../../observability/events.js';
-import type { Round, RoundsState } from '../../protocol/rounds/round.js';
-import type { ReportValue } from '../../runtime/kernel/contract.js';
+import { nextDeadlineMs, ROUND_TIMEOUT_MS, type Round, type RoundsState } from '../../protocol/rounds/round.js';
+import type { Clock, ReportValue, Timer } from '../../runtime/kernel/contract.js';
 import type { ConsensusMetrics } from './metrics.js';
 
 export interface RoundsTelling {
@@ -35,4 +35,40 @@ export function tellRounds(
 
 function isFirstCompletion({ completedAtMs }: Round, earlier: Round | undefined): boolean {
   return completedAtMs !== null && (earlier?.completedAtMs ?? null) === null;
+}
+
+/** Whether a block at this time would let a round fail: then one is proposed though it may have no entries (DECISIONS 28). */
+export function isDue(rounds: RoundsState, nowMs: number): boolean {
+  const deadline = nextDeadlineMs(rounds);
+  return deadline !== null && nowMs >= deadline;
+}
+
+/** A timer for the next deadline. `due` is called at it, and looks for itself whether it is. */
+export class RoundClock {
+  readonly #clock: Clock;
+  readonly #due: () => void;
+  #timer: Timer | null = null;
+
+  constructor(clock: Clock, due: () => void) {
+    this.#clock = clock;
+    this.#due = due;
+  }
+
+  /** Of one that has passed already nothing is set: whoever let it pass goes on by himself. */
+  arm(rounds: RoundsState, nowMs: number): void {
+    this.stop();
+    const deadline = nextDeadlineMs(rounds);
+    if (deadline === null || deadline <= nowMs) return;
+    // A deadline in a far future is one of a wrong clock; looking again costs nothing.
+    const delayMs = Math.min(deadline - nowMs, ROUND_TIMEOUT_MS);
+    this.#timer = this.#clock.setTimer(delayMs, () => {
+      this.#timer = null;
+      this.#due();
+    });
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+  }
 }

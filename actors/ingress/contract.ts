@@ -39,8 +39,8 @@ export interface RpcRequest {
   readonly path: string;
   /** What follows the `?`, or ''. */
   readonly query: string;
-  /** Header Content-Type; null without one. */
-  readonly contentType: string | null;
+  /** Header Content-Type, where there is one. */
+  readonly contentType?: string;
   readonly requestId: string;
   readonly body: Uint8Array;
 }

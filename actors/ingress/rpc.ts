@@ -52,7 +52,7 @@ async function submit(parts: RpcParts, request: RpcRequest): Promise<RpcAnswer> 
   const { body, requestId, contentType } = request;
   const limitBytes = limits().body_bytes;
   if (body.length > limitBytes) return failure(413, `body of ${body.length} bytes; allowed are ${limitBytes}`);
-  const unfit = refusalOfBody(contentType ?? undefined, body);
+  const unfit = refusalOfBody(contentType, body);
   if (unfit !== null) {
     const code = unfit.slug === 'unsupported-media-type' ? 415 : 400;
     return failure(code, unfit.detail ?? 'the body is not JSON');
