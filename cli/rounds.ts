@@ -136,7 +136,7 @@ export function compare(answers: readonly { readonly node: string; readonly body
     const scores = views.flatMap(({ consensus_tis }) => (typeof consensus_tis === 'number' ? [consensus_tis] : []));
     return {
       round_id: roundId,
-      drift: scores.length < 2 ? null : Math.max(...scores) - Math.min(...scores),
+      drift: scores.length < 2 ? null : distance(Math.min(...scores), Math.max(...scores)),
       nodes: views,
     };
   });
@@ -158,6 +158,11 @@ export function compare(answers: readonly { readonly node: string; readonly body
     excluded,
     agreed: differing.length === 0 && new Set(excluded.map((each) => each.excluded.join(' '))).size <= 1,
   };
+}
+
+/** In the decimals that consensus has, six and a half: 0.51 − 0.5 is 0.01. */
+function distance(least: number, most: number): number {
+  return Math.round((most - least) * 1e7) / 1e7;
 }
 
 function print(terminal: Terminal, found: Comparison): void {

@@ -70,7 +70,7 @@ async function submit(parts: RpcParts, request: RpcRequest): Promise<RpcAnswer> 
 function spell(parts: RpcParts, request: RpcRequest, answer: Answer): RpcAnswer {
   const body = JSON.parse(answer.body) as JsonObject;
   if (body.state === 'final') {
-    // The same observation again, also while the first was under way (FORMATS' decision 18).
+    // The same observation again, also while the first was under way (FORMATS A6).
     if (answer.headers['idempotent-replayed'] === 'true') return failure(409, 'Duplicate observation');
     const { accepted } = body.outcome as JsonObject;
     if (accepted === true) return json(200, { success: true, message: 'Observation accepted' });
