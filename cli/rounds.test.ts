@@ -26,7 +26,11 @@ const answer = (rows: object[], excluded: string[] = []) => ({
   excluded: excluded.map((node_id) => ({ node_id, reason: 'ConflictingObservations', detected_at: 'then' })),
 });
 
-const GOOD = answer([row('r1', 'Complete', 0.865), row('r2', 'Pending', null)], ['node_x']);
+const GOOD = answer(
+  [row('r1', 'Complete', 0.865), { ...row('r2', 'Pending', null), provisional_tis: 0.7 }],
+  ['node_x'],
+);
+const PENDING = { round_id: 'r2', observations: 2, provisional_tis: 0.7 };
 
 /** Data directories node_1, node_2, … of nodes that answer one reply each, side by side. */
 async function cluster(t: ExecutionContext, ...replies: readonly (() => Reply)[]): Promise<string> {
@@ -97,7 +101,7 @@ test('CO-6: reconcile agrees when every node says the same, and counts what wait
   const directory = await cluster(t, fine(GOOD), fine(GOOD), fine(GOOD));
   const { code, out, pauses } = await run(['reconcile', '--data-dir', directory, '--all', '--json']);
   t.is(code, 0);
-  t.like(JSON.parse(out), { rounds: 2, reconciled: 1, drift_max: 0, differing: [], agreed: true });
+  t.like(JSON.parse(out), { rounds: 2, reconciled: 1, pending: [PENDING], drift_max: 0, differing: [], agreed: true });
   t.deepEqual(pauses, []);
   t.regex((await run(['reconcile', '--data-dir', directory])).out, /^agreed: 2 rounds of node_1$/m);
 });

@@ -70,7 +70,8 @@ Every node computes the rounds from the same ledger, so they agree to the last d
 the status and consensus of each, and what differs. A drift above ${DRIFT_MAX}, another status or another list of excluded
 nodes after several looks means that a node's ledger or program is not the others': see its log, and "quorate wal verify".
 
-Rounds that wait for their quorum are counted. Nothing can force one: a majority has to observe, or its time runs out.`,
+Rounds that wait for their quorum are counted, each with what it would come to if it were over now. That is told and recorded
+nowhere: to complete, a majority has to observe; otherwise the round fails when its time runs out.`,
   examples: [
     ['quorate reconcile', 'rounds of one node that wait'],
     ['quorate reconcile --data-dir net/node_1 --all --json', 'compare every node in net/'],
@@ -109,6 +110,12 @@ interface Comparison {
   readonly rounds: number;
   /** Rounds that wait for their quorum, on the node that has most. */
   readonly reconciled: number;
+  /** What each would come to if it were over now. */
+  readonly pending: readonly {
+    readonly round_id: string;
+    readonly observations: JsonValue;
+    readonly provisional_tis: JsonValue;
+  }[];
   readonly drift_max: number;
   readonly differing: readonly Difference[];
   readonly excluded: readonly { readonly node: string; readonly excluded: readonly string[] }[];
@@ -125,7 +132,7 @@ export function compare(answers: readonly { readonly node: string; readonly body
   const tables = answers.map(({ node, body }) => {
     const rows = objects(body.rounds);
     const byId = new Map(rows.map((row) => [String(row.round_id), row]));
-    return { node, byId, waiting: rows.filter(({ status }) => status === 'Pending').length };
+    return { node, byId, waiting: rows.filter(({ status }) => status === 'Pending') };
   });
   const ids = [...new Set(tables.flatMap(({ byId }) => [...byId.keys()]))];
   const all = ids.map((roundId): Difference => {
@@ -152,7 +159,13 @@ export function compare(answers: readonly { readonly node: string; readonly body
   return {
     nodes: answers.map(({ node }) => node),
     rounds: ids.length,
-    reconciled: Math.max(0, ...tables.map(({ waiting }) => waiting)),
+    reconciled: Math.max(0, ...tables.map(({ waiting }) => waiting.length)),
+    pending: ids.flatMap((roundId) => {
+      const row = tables.flatMap(({ waiting }) => waiting).find(({ round_id }) => round_id === roundId);
+      if (row === undefined) return [];
+      const { observations = null, provisional_tis = null } = row;
+      return [{ round_id: roundId, observations, provisional_tis }];
+    }),
     drift_max: Math.max(0, ...all.map(({ drift }) => drift ?? 0)),
     differing,
     excluded,
@@ -167,13 +180,14 @@ function distance(least: number, most: number): number {
 
 function print(terminal: Terminal, found: Comparison): void {
   const paint = painter(terminal.colours.out);
-  const { nodes, rounds, reconciled, drift_max, differing, excluded, agreed } = found;
+  const { nodes, rounds, reconciled, pending, drift_max, differing, excluded, agreed } = found;
   const who = nodes.length === 1 ? nodes[0]! : `${nodes.length} nodes`;
   terminal.out(`${agreed ? paint('green', 'agreed') : paint('red', 'not agreed')}: ${rounds} rounds of ${who}\n`);
   terminal.out(
     table(
       [
         ['waiting', `${reconciled} pending rounds`],
+        ...pending.map((each) => [`  ${each.round_id}`, `would be ${each.provisional_tis ?? 'none'} now`]),
         ['largest drift', String(drift_max)],
         ...excluded.map((each) => [`excluded on ${each.node}`, each.excluded.join(', ') || 'nobody']),
       ],

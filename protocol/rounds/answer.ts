@@ -1,8 +1,8 @@
 // Rounds as they are answered: the bodies of /rpc/status (FORMATS A6, exactly), and those of /v1/rounds, which say more.
-// Called by ingress for both; the command line reads the latter. It spells what the state says and computes nothing.
+// Called by ingress for both; the command line reads the latter. It spells what the state says and changes nothing.
 import { Buffer } from 'node:buffer';
 import type { JsonObject } from '../json.js';
-import { excludes } from './fold.js';
+import { countedIn, excludes, medianTwice } from './fold.js';
 import { consensusTis, type Exclusion, type Round, type RoundsState } from './round.js';
 
 /** What every answer about rounds says of itself (CO-11). */
@@ -42,6 +42,7 @@ export function roundsAnswer(state: RoundsState): JsonObject {
       participating_nodes: round.observations.map(({ nodeId }) => nodeId),
       required_quorum: round.requiredQuorum,
       consensus_biases: [...round.biases],
+      provisional_tis: provisionalTis(state, round),
       opened_at: timeText(round.openedAtMs),
       completed_at: round.completedAtMs === null ? null : timeText(round.completedAtMs),
     })),
@@ -55,6 +56,7 @@ export function roundAnswer(state: RoundsState, round: Round): JsonObject {
   return {
     ...ADVISORY,
     ...rpcRound(round),
+    provisional_tis: provisionalTis(state, round),
     window_hours: round.windowHours,
     opened_at: timeText(round.openedAtMs),
     opened_by: round.openedBy,
@@ -92,6 +94,13 @@ export function averageTis({ rounds }: RoundsState): number | null {
 }
 
 const AVERAGE_OVER = 10;
+
+/** What a waiting round would come to if it were over now: said to whoever reconciles, and recorded nowhere. */
+function provisionalTis(state: RoundsState, round: Round): number | null {
+  const counted = countedIn(state, round);
+  if (round.status !== 'Pending' || counted.length === 0) return null;
+  return medianTwice(counted.map(({ tisMicros }) => tisMicros)) / 2_000_000;
+}
 
 function rowJson(round: Round): JsonObject {
   return {

@@ -361,6 +361,12 @@ test('IN-5: the bodies of /rpc/status are those of FORMATS A6', (t) => {
   });
 });
 
+test('CO-6: of a waiting round the answers say what it would come to now', (t) => {
+  const state = fold(5, [...round('r', [0.6, 0.7]), ...round('done', [0.6, 0.7, 0.8])]);
+  t.like(roundsAnswer(state), { rounds: [{ provisional_tis: 0.65, consensus_tis: null }, { provisional_tis: null }] });
+  t.is(roundAnswer(state, state.rounds[0]!).provisional_tis, 0.65);
+});
+
 test('CO-11: every answer about rounds says that they are advisory', (t) => {
   const state = fold(3, round('r', [0.86, 0.87]));
   t.is(roundsAnswer(state).advisory, true);
