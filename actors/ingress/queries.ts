@@ -159,7 +159,8 @@ export class Queries {
   async #catchUp(): Promise<void> {
     const { ledger, door } = this.#parts;
     const height = door.finalHeight;
-    for (let waitedMs = 0; height > 0 && !ledger.hasBlock(height); waitedMs += CATCH_UP_STEP_MS) {
+    // The head is committed last: a block that is there may not be found by index, digest or round yet.
+    for (let waitedMs = 0; height > 0 && headHeight(ledger) < height; waitedMs += CATCH_UP_STEP_MS) {
       if (waitedMs >= CATCH_UP_MS) return;
       await delay(CATCH_UP_STEP_MS);
       ledger.refresh();
@@ -174,6 +175,10 @@ const CATCH_UP_STEP_MS = 10;
 interface TipFacts {
   readonly height: number;
   readonly hash: string;
+}
+
+function headHeight({ head }: Pick<LedgerReader, 'head'>): number {
+  return head === undefined ? 0 : (JSON.parse(head) as TipFacts).height;
 }
 
 /** A positive count, `missing` when absent, null when it is none. */
