@@ -43,7 +43,7 @@ export interface AuditFields {
   quarantined: { actor: string; cause: string };
   consensus_halted: { reason: string };
   evidence_found: { rule: string; validator: string; view: number };
-  observer_excluded: { node_id: string; reason: string; round_id: string };
+  observer_excluded: { node_id: string; reason: string; round_id: string | null };
   bad_observation: { peer: string };
 
   state_migration: { from_version: number; to_version: number; backup_checksum: string; result: MigrationStep };
@@ -216,7 +216,7 @@ export const AUDIT_EVENTS: { readonly [Name in AuditEventName]: AuditSpec<AuditF
     fields: {
       node_id: 'which observer',
       reason: '`ConflictingObservations`, `ExcessiveDeviation`, `InvalidSignature`',
-      round_id: 'round in which it showed',
+      round_id: 'round in which it showed, or null: a bad signature is of none',
     },
   },
   bad_observation: {

@@ -72,7 +72,7 @@ export interface EventFields {
   'audit.writable_again': { events: number };
 
   'observation.bad_signature': { peer: string; request_id: string };
-  'observer.excluded': { node_id: string; reason: string; round_id: string };
+  'observer.excluded': { node_id: string; reason: string; round_id: string | null };
 
   'http.answered': {
     request_id: string;

@@ -88,7 +88,9 @@ export function parseGenesis(value: JsonValue): Genesis {
   const frame: RegistryFrame = {
     validators: new Set(validators.map((validator) => validator.nodeId)),
     reserved: new Set([...validators.map(({ nodeId }) => nodeId), ...operators.map(({ keyId }) => keyId)]),
-    observers: validators.map(({ nodeId, publicKey }) => keyHolder(nodeId, publicKey, ['observe'], 'observation')),
+    observers: validators.map(({ nodeId, publicKey }) =>
+      keyHolder(nodeId, publicKey, ['observe'], 'observation', 'accusation'),
+    ),
     screened: new Set(),
   };
   const wish = readWish(fields, frame);
@@ -139,15 +141,15 @@ function authorities(validators: readonly Validator[], operators: readonly Opera
   ];
 }
 
-/** Somebody the genesis itself names, with one key for one kind. */
-function keyHolder(name: string, publicKey: Buffer, roles: readonly Role[], kind: string): ClientRecord {
+/** Somebody the genesis itself names, with one key for these kinds. */
+function keyHolder(name: string, publicKey: Buffer, roles: readonly Role[], ...kinds: string[]): ClientRecord {
   const key: KeyRecord = {
     keyId: name,
     alg: 'ed25519',
     publicKey,
     homes: [],
     form: 'direct',
-    kinds: [kind],
+    kinds,
     notBeforeMs: null,
     notAfterMs: null,
   };

@@ -3,6 +3,7 @@
 // Must never be changed in place, nor read a clock: every question about time brings its block time along.
 import { canonicalize } from './canonical.js';
 import type { JsonObject, JsonValue } from './json.js';
+import { ACCUSATION } from './kinds/accusation.js';
 import { builtinKinds } from './kinds/builtin.js';
 import type { Kind } from './kinds/kind.js';
 import { OBSERVATION } from './kinds/observation.js';
@@ -77,14 +78,15 @@ export function restoreRegistry(genesis: Registry, stored: JsonObject): Registry
   return createRegistry(genesis.frame, genesis.authorities, parseWish(wish, genesis.frame), version);
 }
 
-/** Who may sign under this name: observations have signers of their own; every other kind has the same. */
+/** Who may sign under this name: observations and accusations have signers of their own; every other kind has the same. */
 export function signerOf(registry: Registry, issuer: string, kind: string = ANY_KIND): ClientRecord | undefined {
+  if (kind === ACCUSATION) return registry.frame.observers.find((validator) => validator.issuer === issuer);
   return (kind === OBSERVATION ? registry.observers : registry.issuers).get(issuer);
 }
 
 /** The role that signing a kind asks for. */
 export function roleFor(kind: string): Role {
-  return kind === OBSERVATION ? 'observe' : 'submit';
+  return kind === OBSERVATION || kind === ACCUSATION ? 'observe' : 'submit';
 }
 
 /** All keys of an issuer, whatever their window; none for an unknown issuer. */

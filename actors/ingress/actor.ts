@@ -13,6 +13,7 @@ import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
 import { batchSize, VerifyPool } from '../verify/pool.js';
+import { Accuser } from './accuser.js';
 import { Answers } from './answers.js';
 import { Batches } from './batches.js';
 import { Connections } from './connections.js';
@@ -115,6 +116,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       nodeId: config.nodeId,
       publicKey: config.publicKey,
     });
+    const accuser = new Accuser({ door, signer, registry: () => keyring.registry, clock });
     const server = createServer({
       door,
       batches: new Batches({
@@ -145,6 +147,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
         limits,
         rounds: () => queries.rounds(),
         report: (name, value) => context.report(name, value),
+        accuse: (nodeId, body) => accuser.accuse(nodeId, body),
       },
       recorded,
       idempotencyKeys,

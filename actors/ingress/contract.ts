@@ -30,26 +30,24 @@ export interface RefusedBatch {
   readonly indexes: readonly number[];
 }
 
-/** A request of the peer port, as far as ingress answers it (`/rpc/submit`, `/rpc/status`, `/rpc/reconcile`). */
-export interface RpcRequest {
-  /** Node id that the connection proved; never a claim of the request. */
+/** A request on the peer port. */
+export interface PeerRequest {
+  /** Node id that the client certificate's pin names. */
   readonly from: string;
-  readonly method: string;
-  /** Without the query. */
+  readonly method: 'GET' | 'POST';
+  /** Of a route of the peer port: `/rpc/submit`, `/rpc/status`, `/rpc/reconcile`, `/rpc/blocks`. */
   readonly path: string;
-  /** What follows the `?`, or ''. */
+  /** Without the question mark; empty when there is none. */
   readonly query: string;
-  /** Header Content-Type, where there is one. */
-  readonly contentType?: string;
-  readonly requestId: string;
   readonly body: Uint8Array;
+  readonly requestId: string;
 }
 
-/** Header names in lower case; the body is JSON text. */
-export interface RpcAnswer {
+export interface PeerAnswer {
   readonly status: number;
+  /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
+  readonly body: string | Uint8Array;
 }
 
 export type IngressContract = {
@@ -63,8 +61,7 @@ export type IngressContract = {
     refused: RefusedBatch;
   };
   ask: {
-    /** Settles within the default wait for finality, and a little. */
-    rpc: { request: RpcRequest; reply: RpcAnswer };
+    rpc: { request: PeerRequest; reply: PeerAnswer };
   };
 };
 
@@ -75,6 +72,6 @@ export const ingressPolicies: Policies<IngressContract> = {
     refused: { max: 256, reason: 'one a block' },
   },
   ask: {
-    rpc: { max: 256, reason: 'requests of peers under way; more are told that this node is busy' },
+    rpc: { max: 64, reason: 'requests of all peers in hand; more is 503' },
   },
 };

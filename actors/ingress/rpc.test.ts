@@ -9,7 +9,7 @@ import { InboxRoute } from '../../protocol/wal-record.js';
 import { ManualClock } from '../../runtime/kernel/clock.js';
 import type { ReportValue } from '../../runtime/kernel/contract.js';
 import { Answers, type Refusal } from './answers.js';
-import type { RpcRequest } from './contract.js';
+import type { PeerRequest } from './contract.js';
 import { createMetrics } from './metrics.js';
 import { handleRpc } from './rpc.js';
 import type { Answer, Submission, Waiter } from './submission.js';
@@ -32,6 +32,7 @@ function peer(told: Told = {}) {
   const admitted: Submission[] = [];
   const waits: Waiter[] = [];
   const reports: [string, ReportValue][] = [];
+  const accused: string[] = [];
   const parts: Parameters<typeof handleRpc>[0] = {
     door: {
       admit(submission, waiter) {
@@ -49,13 +50,21 @@ function peer(told: Told = {}) {
     limits: () => ({ body_bytes: 65_536, wait_default_ms: 2_000, server_timeout_ms: 5_000 }),
     rounds: async () => told.rounds ?? NO_ROUNDS,
     report: (name, value) => void reports.push([name, value]),
+    accuse: (nodeId) => void accused.push(nodeId),
   };
-  const ask = async (request: Partial<RpcRequest>) => {
-    const whole = { from: 'node_1', method: 'POST', path: '/rpc/submit', query: '', requestId: 'r1', body };
+  const ask = async (request: Partial<PeerRequest>) => {
+    const whole: PeerRequest = {
+      from: 'node_1',
+      method: 'POST',
+      path: '/rpc/submit',
+      query: '',
+      requestId: 'r1',
+      body,
+    };
     const answer = await handleRpc(parts, { ...whole, ...request });
     return { ...answer, json: JSON.parse(answer.body) as JsonObject };
   };
-  return { ask, admitted, waits, reports, registry };
+  return { ask, admitted, waits, reports, accused, registry };
 }
 
 function final(outcome: JsonObject, replayed = false): Answer {
@@ -113,21 +122,22 @@ test('IN-5: refusals keep their status and say what was found', async (t) => {
 
 test('IN-5: a body that nobody could read is refused before the door', async (t) => {
   const { ask, admitted } = peer();
-  t.is((await ask({ contentType: 'text/plain' })).status, 415);
   t.is((await ask({ body: new Uint8Array() })).status, 400);
   t.is((await ask({ body: new Uint8Array(65_537) })).status, 413);
   t.deepEqual(admitted, []);
 });
 
-test('CO-5: a bad signature over a proven connection is 401, counted and told, and nothing of the ledger', async (t) => {
-  const { ask, reports, registry } = peer({ answer: answers.problem({ slug: 'bad-signature' }, 'r1') });
+test('CO-5: a bad signature over a proven connection is 401, counted, told and put forward as an accusation', async (t) => {
+  const { ask, reports, accused, registry } = peer({ answer: answers.problem({ slug: 'bad-signature' }, 'r1') });
   const { status, json } = await ask({});
   t.is(status, 401);
   t.is(json.error, 'The signature does not match the content');
   t.deepEqual(reports, [['bad-observation', { ok: true, data: { peer: 'node_1' } }]]);
+  t.deepEqual(accused, ['node_1']);
   t.regex(await registry.metrics(), /quorate_observation_bad_signatures_total\{peer="node_1"\} 1/);
   const unknown = peer({ answer: answers.problem({ slug: 'unknown-key', detail: 'x' }, 'r1') });
   t.is((await unknown.ask({})).status, 401);
+  t.deepEqual(unknown.accused, []);
   t.deepEqual(unknown.reports, [], 'not knowing a key is no proof of anything');
 });
 
@@ -135,7 +145,7 @@ test('IN-5: status of all rounds, of one, and of none', async (t) => {
   const said = [observationEntry(kit, first, { tis: 0.86 }), observationEntry(kit, second, { tis: 0.87 })];
   const { rounds } = after(kit.view, makeBlock(kit, kit.view, said));
   const { ask } = peer({ rounds });
-  const status = { method: 'GET', path: '/rpc/status', body: new Uint8Array() };
+  const status = { method: 'GET', path: '/rpc/status', body: new Uint8Array() } as const;
   t.like(await ask(status), {
     status: 200,
     json: {

@@ -9,8 +9,7 @@ import type { RoundsState } from '../../protocol/rounds/round.js';
 import { InboxRoute } from '../../protocol/wal-record.js';
 import type { Clock, ReportValue } from '../../runtime/kernel/contract.js';
 import type { Answers } from './answers.js';
-import { refusalOfBody } from './bodies.js';
-import type { RpcAnswer, RpcRequest } from './contract.js';
+import type { PeerRequest } from './contract.js';
 import type { Door } from './door.js';
 import type { IngressMetrics } from './metrics.js';
 import { type Answer, emptySubmission } from './submission.js';
@@ -27,9 +26,11 @@ export interface RpcParts {
   /** At least as new as what this node has answered. */
   readonly rounds: () => Promise<RoundsState>;
   readonly report: (name: string, value: ReportValue) => void;
+  /** Puts this validator's word against the peer into the ledger, where one alone does nothing (DECISIONS 26). */
+  readonly accuse: (nodeId: string, body: Uint8Array) => void;
 }
 
-type Handler = (parts: RpcParts, request: RpcRequest) => Promise<RpcAnswer>;
+type Handler = (parts: RpcParts, request: PeerRequest) => Promise<Answer>;
 
 const ROUTES: ReadonlyMap<string, readonly [method: string, handler: Handler]> = new Map([
   ['/rpc/submit', ['POST', submit]],
@@ -38,7 +39,7 @@ const ROUTES: ReadonlyMap<string, readonly [method: string, handler: Handler]> =
 ]);
 
 /** Answers one request of a peer. Never rejects for what a peer sent. */
-export function handleRpc(parts: RpcParts, request: RpcRequest): Promise<RpcAnswer> {
+export function handleRpc(parts: RpcParts, request: PeerRequest): Promise<Answer> {
   const route = ROUTES.get(request.path);
   if (route === undefined) return Promise.resolve(failure(404, `Not found: ${request.method} ${request.path}`));
   const [method, handler] = route;
@@ -47,16 +48,12 @@ export function handleRpc(parts: RpcParts, request: RpcRequest): Promise<RpcAnsw
   return Promise.resolve({ ...refused, headers: { ...refused.headers, allow: method } });
 }
 
-async function submit(parts: RpcParts, request: RpcRequest): Promise<RpcAnswer> {
+async function submit(parts: RpcParts, request: PeerRequest): Promise<Answer> {
   const { door, answers, clock, metrics, limits } = parts;
-  const { body, requestId, contentType } = request;
+  const { body, requestId } = request;
   const limitBytes = limits().body_bytes;
   if (body.length > limitBytes) return failure(413, `body of ${body.length} bytes; allowed are ${limitBytes}`);
-  const unfit = refusalOfBody(contentType, body);
-  if (unfit !== null) {
-    const code = unfit.slug === 'unsupported-media-type' ? 415 : 400;
-    return failure(code, unfit.detail ?? 'the body is not JSON');
-  }
+  if (body.length === 0) return failure(400, 'the body is empty');
   const submission = emptySubmission(InboxRoute.observation, body, requestId, null);
   const answer = await new Promise<Answer>((settle) => {
     const refused = door.admit(submission, { requestId, settle, ...waitOf(undefined, limits(), clock.monotonic()) });
@@ -67,7 +64,7 @@ async function submit(parts: RpcParts, request: RpcRequest): Promise<RpcAnswer> 
 }
 
 /** The client API's answer in the words of /rpc/submit. */
-function spell(parts: RpcParts, request: RpcRequest, answer: Answer): RpcAnswer {
+function spell(parts: RpcParts, request: PeerRequest, answer: Answer): Answer {
   const body = JSON.parse(answer.body) as JsonObject;
   if (body.state === 'final') {
     // The same observation again, also while the first was under way (FORMATS A6).
@@ -77,7 +74,7 @@ function spell(parts: RpcParts, request: RpcRequest, answer: Answer): RpcAnswer 
     return json(200, { success: false, message: 'Observation rejected (Byzantine detected)' });
   }
   if (body.state === 'durable') return json(202, { success: true, message: 'Observation recorded, not final yet' });
-  if (answer.status === 401 && String(body.type).endsWith('bad-signature')) accuse(parts, request);
+  if (answer.status === 401 && String(body.type).endsWith('bad-signature')) blame(parts, request);
   const told = failure(answer.status, String(body.detail ?? firstError(body) ?? body.title));
   const retryAfter = answer.headers['retry-after'];
   return retryAfter === undefined ? told : { ...told, headers: { ...told.headers, 'retry-after': retryAfter } };
@@ -89,14 +86,15 @@ function firstError({ errors }: JsonObject): string | undefined {
   return first === undefined ? undefined : `${first.pointer}: found ${first.found}; allowed: ${first.allowed}`;
 }
 
-/** The connection proves who sent it, so it is that node's fault: counted, told and audited here, and not in the ledger. */
-function accuse({ metrics, log, report }: RpcParts, { from, requestId }: RpcRequest): void {
+/** The connection proves who sent it, so it is that node's fault: counted, told and audited here. Others have only our word. */
+function blame({ metrics, log, report, accuse }: RpcParts, { from, requestId, body }: PeerRequest): void {
   metrics.badObservations.inc({ peer: from });
   event(log, 'observation.bad_signature', { peer: from, request_id: requestId });
   report('bad-observation', { ok: true, data: { peer: from } });
+  accuse(from, body);
 }
 
-async function status({ rounds }: RpcParts, { query }: RpcRequest): Promise<RpcAnswer> {
+async function status({ rounds }: RpcParts, { query }: PeerRequest): Promise<Answer> {
   const state = await rounds();
   const roundId = new URLSearchParams(query).get('round_id');
   if (roundId === null) return json(200, rpcStatus(state));
@@ -108,16 +106,16 @@ async function status({ rounds }: RpcParts, { query }: RpcRequest): Promise<RpcA
  * Rounds follow from the ledger: those that reached their quorum are complete, and nothing can make another one so. What is left to force
  * is none, so this says how many wait; comparing nodes is what `quorate reconcile` does with it.
  */
-async function reconcile({ rounds }: RpcParts): Promise<RpcAnswer> {
+async function reconcile({ rounds }: RpcParts): Promise<Answer> {
   const waiting = (await rounds()).rounds.filter((round) => round.status === 'Pending').length;
   return json(200, { reconciled: waiting, message: `Reconciled ${waiting} pending rounds` });
 }
 
-function json(code: number, body: JsonObject): RpcAnswer {
+function json(code: number, body: JsonObject): Answer {
   const headers = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' };
   return { status: code, headers, body: JSON.stringify(body) };
 }
 
-function failure(code: number, error: string): RpcAnswer {
+function failure(code: number, error: string): Answer {
   return json(code, { error });
 }

@@ -7,6 +7,7 @@ import { canonicalize } from '../canonical.js';
 import { sha256 } from '../crypto/hash.js';
 import type { ChainParameters } from '../genesis.js';
 import type { JsonObject } from '../json.js';
+import { ACCUSATION, readAccusation } from '../kinds/accusation.js';
 import { type FieldError, ShapeError } from '../kinds/kind.js';
 import { RECORDED } from '../kinds/note.js';
 import { asObservation, OBSERVATION, observationSignature } from '../kinds/observation.js';
@@ -22,7 +23,7 @@ import {
   roleFor,
   signerOf,
 } from '../registry.js';
-import { observe } from '../rounds/fold.js';
+import { accuse, observe } from '../rounds/fold.js';
 import type { RoundsState } from '../rounds/round.js';
 import { roundsChange, roundsChangeText } from '../rounds/text.js';
 import type { Prepared } from '../submission.js';
@@ -145,6 +146,7 @@ export function apply(view: LedgerView, entry: Entry, blockTimeMs: number): Refu
   const judged = judge(view.chain, view.registry, entry, blockTimeMs);
   if (!judged.ok) return judged;
   if (entry.prepared.kind === OBSERVATION) return applyObservation(view, entry, key, blockTimeMs);
+  if (entry.prepared.kind === ACCUSATION) return applyAccusation(view, entry, key, blockTimeMs);
   const leaf = entryLeaf(entry.prepared.digest.toString('hex'), entry.prepared.body.toString('hex'), judged.outcome);
   const diff = diffBytes(key, leaf, judged.registry);
   if (judged.registry === undefined) return { ok: true, outcome: judged.outcome, leaf, diff };
@@ -169,10 +171,26 @@ function applyObservation(view: LedgerView, entry: Entry, key: string, blockTime
     status: 200,
     ...(reason === null ? {} : { reason }),
   });
-  const leaf = entryLeaf(digest, prepared.body.toString('hex'), outcome);
+  return withRounds(view, entry, key, outcome, state);
+}
+
+/** Validators accuse observers other than themselves; what it takes to exclude one says the fold. */
+function applyAccusation(view: LedgerView, entry: Entry, key: string, blockTimeMs: number): Refusal | Applied {
+  const { prepared, issuer } = entry;
+  const { nodeId } = readAccusation(prepared.payload);
+  if (nodeId === issuer || !view.registry.observers.has(nodeId)) {
+    return payloadRefusal([{ pointer: '/node_id', found: nodeId, allowed: `an observer other than ${issuer}` }]);
+  }
+  const said = { nodeId, accuser: issuer, digest: prepared.digest.toString('hex') };
+  const rounds = accuse(view.rounds, said, view.tip.validatorCount, blockTimeMs);
+  return withRounds(view, entry, key, RECORDED_TEXT, rounds);
+}
+
+function withRounds(view: LedgerView, { prepared }: Entry, key: string, outcome: string, rounds: RoundsState): Applied {
+  const leaf = entryLeaf(prepared.digest.toString('hex'), prepared.body.toString('hex'), outcome);
   const diff = diffBytes(key, leaf, undefined);
-  if (state === view.rounds) return { ok: true, outcome, leaf, diff };
-  return { ok: true, outcome, leaf, diff: Buffer.concat([diff, roundsDiff(view.rounds, state)]), rounds: state };
+  if (rounds === view.rounds) return { ok: true, outcome, leaf, diff };
+  return { ok: true, outcome, leaf, diff: Buffer.concat([diff, roundsDiff(view.rounds, rounds)]), rounds };
 }
 
 /**

@@ -1,13 +1,26 @@
 // Observations in the ledger: who may make them, that each is an entry whose effect is its round and nothing else, that the
 // state digest covers rounds, and that time alone lets one fail, also in a block without entries.
 import test from 'ava';
+import { accusationPayload } from '../kinds/accusation.js';
 import { ROUND_TIMEOUT_MS, type RoundsState } from '../rounds/round.js';
 import { restoreRounds, roundsChange } from '../rounds/text.js';
 import { apply, type Entry, type LedgerView } from './apply.js';
 import { restoreEntry } from './block.js';
 import { decodeBlock, encodeBlock } from './block-codec.js';
 import { executeBlock } from './execute.js';
-import { after, devClient, devEntry, makeBlock, makeTestkit, NOON_MS, observationEntry, store } from './testkit.js';
+import {
+  after,
+  devClient,
+  devEntry,
+  entryOf,
+  makeBlock,
+  makeTestkit,
+  NOON_MS,
+  observationEntry,
+  type Signer,
+  signedEnvelope,
+  store,
+} from './testkit.js';
 
 const kit = await makeTestkit(3, {});
 const [first, second, third] = kit.validators as [
@@ -128,6 +141,27 @@ test('CO-3: a stored block replays to the same rounds, on a state that was store
   const result = executeBlock(again, entries.map(restoreEntry), NOON_MS);
   t.is(result.stateDigest, two.header.state_digest);
   t.deepEqual(result.rounds, two.changes.rounds);
+});
+
+function accusing(accuser: Signer, nodeId: string, keyId = accuser.name): Entry {
+  const payload = accusationPayload({ nodeId, body: 'ab'.repeat(32) });
+  const parts = { kind: 'accusation', id: `accusation-${nodeId}`, payload };
+  return entryOf(accuser, keyId, signedEnvelope(kit, accuser, parts));
+}
+
+test('CO-5: validators accuse a node of a bad signature; one of them is not enough, and nobody else may', (t) => {
+  t.is(outcomeOf(accusing(second, first.name)), '{"accepted":true,"status":200}');
+  t.is(outcomeOf(accusing(kit.dev, first.name, 'k1')), '401 unknown-key');
+  t.is(outcomeOf(accusing(second, second.name)), '422 payload');
+  t.is(outcomeOf(accusing(second, 'nobody')), '422 payload');
+  const one = makeBlock(kit, kit.view, [observationEntry(kit, first), accusing(second, first.name)]);
+  t.deepEqual(one.result.rounds!.excluded, []);
+  const view = after(kit.view, one);
+  const two = makeBlock(kit, view, [accusing(third, first.name)]);
+  t.like(two.result.rounds!.excluded, [{ nodeId: first.name, reason: 'InvalidSignature' }]);
+  t.is(two.result.rounds!.excluded[0]!.evidence.length, 2);
+  const again = executeBlock(view, decodeBlock(encodeBlock(store(kit, two))).entries.map(restoreEntry), NOON_MS);
+  t.is(again.stateDigest, two.header.state_digest);
 });
 
 test('CO-5: an observer that has too many rounds waiting is told to wait, and uses up no id', (t) => {

@@ -4,8 +4,9 @@ import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import type { Bias, Observation } from '../kinds/observation.js';
 import { averageTis, roundAnswer, roundsAnswer, rpcRound, rpcStatus } from './answer.js';
-import { advance, countedIn, type Folded, medianTwice, observe } from './fold.js';
+import { accuse, advance, countedIn, type Folded, medianTwice, observe } from './fold.js';
 import {
+  accusersNeeded,
   consensusTis,
   NO_ROUNDS,
   nextDeadlineMs,
@@ -241,6 +242,33 @@ test('CO-5: of two who differ nobody is excluded: no quorum says who is right', 
   t.deepEqual(state.excluded, []);
 });
 
+test('CO-5: a bad signature excludes when f + 1 validators, and at least two where there are two, say so', (t) => {
+  t.deepEqual([1, 2, 3, 4, 6, 7, 10].map(accusersNeeded), [1, 2, 2, 2, 2, 3, 4]);
+  const said = (accuser: string) => ({ nodeId: 'node_0', accuser, digest: `by ${accuser}` });
+  const before = fold(3, round('r', [0.9, 0.8, 0.7]));
+  const once = accuse(before, said('node_1'), 3, 500);
+  t.deepEqual([once.accusations.length, once.excluded], [1, []]);
+  t.is(accuse(once, said('node_1'), 3, 600), once, 'the same word twice is one');
+  const twice = accuse(once, said('node_2'), 3, 700);
+  t.deepEqual(twice.excluded, [
+    {
+      nodeId: 'node_0',
+      reason: 'InvalidSignature',
+      detectedAtMs: 700,
+      roundId: null,
+      evidence: ['by node_1', 'by node_2'],
+    },
+  ]);
+  t.deepEqual(twice.accusations, []);
+  t.is(consensusTis(only(twice)), 0.75, 'recomputed');
+  t.is(accuse(twice, said('node_1'), 3, 800), twice);
+  const { summary, changed } = roundsChange(NO_ROUNDS, once);
+  t.deepEqual(
+    restoreRounds(summary, (number) => new Map(changed).get(number)),
+    once,
+  );
+});
+
 const names = ['node_0', 'node_1', 'node_2', 'node_3'];
 const anySaid: fc.Arbitrary<Said> = fc.record({
   node: fc.constantFrom(...names),
@@ -328,7 +356,7 @@ test('a stored state of another version, or with a round missing, is refused', (
 
 test('the stored text of a round is this one, byte for byte', (t) => {
   const { summary, changed } = roundsChange(NO_ROUNDS, fold(1, round('r', [0.5]), NO_ROUNDS, 1000));
-  t.is(summary, '{"completed":1,"excluded":[],"kept":[1],"opened":1,"version":1}');
+  t.is(summary, '{"accusations":[],"completed":1,"excluded":[],"kept":[1],"opened":1,"version":1}');
   t.deepEqual(changed, [
     [
       1,

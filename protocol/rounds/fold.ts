@@ -4,6 +4,8 @@
 import type { Bias, Observation } from '../kinds/observation.js';
 import { BIASES, micros } from '../kinds/observation.js';
 import {
+  type AccusedBy,
+  accusersNeeded,
   DEVIATION_MICROS,
   DEVIATIONS_MAX,
   type Exclusion,
@@ -97,9 +99,24 @@ export function advance(state: RoundsState, blockTimeMs: number): RoundsState {
   return { ...state, rounds: state.rounds.map((round) => (isOver(round) ? failed(round) : round)) };
 }
 
-/** Excludes a node for what validators say of it; the same state when it is excluded already. */
-export function excludeFor(state: RoundsState, exclusion: Exclusion, blockTimeMs: number): RoundsState {
-  if (excludes(state, exclusion.nodeId)) return state;
+/**
+ * A validator accuses a node of a bad signature. As many as `accusersNeeded` exclude it; until then the accusation is kept. The same state
+ * when this validator has said so before, or the node is excluded already.
+ */
+export function accuse(state: RoundsState, said: AccusedBy, validatorCount: number, blockTimeMs: number): RoundsState {
+  const { nodeId, accuser } = said;
+  const against = state.accusations.filter((each) => each.nodeId === nodeId);
+  if (excludes(state, nodeId) || against.some((each) => each.accuser === accuser)) return state;
+  if (against.length + 1 < accusersNeeded(validatorCount)) {
+    return { ...state, accusations: [...state.accusations, said] };
+  }
+  const exclusion: Exclusion = {
+    nodeId,
+    reason: 'InvalidSignature',
+    detectedAtMs: blockTimeMs,
+    roundId: null,
+    evidence: [...against, said].map(({ digest }) => digest),
+  };
   return settle(exclude(state, [exclusion], blockTimeMs), blockTimeMs);
 }
 
@@ -164,7 +181,8 @@ function failed(round: Round): Round {
 function exclude(state: RoundsState, exclusions: readonly Exclusion[], blockTimeMs: number): RoundsState {
   const named = new Set(exclusions.map(({ nodeId }) => nodeId));
   const concerns = ({ observations }: Round) => observations.some(({ nodeId }) => named.has(nodeId));
-  return recompute({ ...state, excluded: [...state.excluded, ...exclusions] }, concerns, blockTimeMs);
+  const accusations = state.accusations.filter(({ nodeId }) => !named.has(nodeId));
+  return recompute({ ...state, excluded: [...state.excluded, ...exclusions], accusations }, concerns, blockTimeMs);
 }
 
 /** Judges the rounds anew for which `concerns` holds. One that has failed stays so. */

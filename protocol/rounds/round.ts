@@ -47,10 +47,18 @@ export interface Exclusion {
   readonly reason: ExclusionReason;
   /** Block time. */
   readonly detectedAtMs: number;
-  /** Round in which it showed. */
-  readonly roundId: string;
+  /** Round in which it showed; null for InvalidSignature, which is of none. */
+  readonly roundId: string | null;
   /** Digests of the signed entries that prove it: two observations of one round, three of a row, or accusations. */
   readonly evidence: readonly string[];
+}
+
+/** One validator's word against a node, kept until enough say the same. */
+export interface AccusedBy {
+  readonly nodeId: string;
+  readonly accuser: string;
+  /** Digest of the accusation's entry, hex. */
+  readonly digest: string;
 }
 
 export interface RoundsState {
@@ -62,9 +70,11 @@ export interface RoundsState {
   readonly rounds: readonly Round[];
   /** In order of detection; one a node. */
   readonly excluded: readonly Exclusion[];
+  /** In ledger order; one an accuser and node, none against excluded nodes. */
+  readonly accusations: readonly AccusedBy[];
 }
 
-export const NO_ROUNDS: RoundsState = { opened: 0, completed: 0, rounds: [], excluded: [] };
+export const NO_ROUNDS: RoundsState = { opened: 0, completed: 0, rounds: [], excluded: [], accusations: [] };
 
 export const ROUNDS_KEPT = 100;
 /** Block time that a round has to reach its quorum. */
@@ -79,6 +89,11 @@ export const DEVIATIONS_MAX = 3;
 /** Majority of N observers: ⌈(N+1)/2⌉; 1 → 1, 3 → 2, 4 → 3, 5 → 3. N is the number of validators. */
 export function roundQuorum(validatorCount: number): number {
   return Math.floor(validatorCount / 2) + 1;
+}
+
+/** Validators whose word excludes: at least one of them is honest, and where there are two nobody is alone (DECISIONS 26). */
+export function accusersNeeded(validatorCount: number): number {
+  return Math.max(Math.floor((validatorCount - 1) / 3) + 1, Math.min(validatorCount, 2));
 }
 
 /** Consensus TIS of a complete round, null of any other. */

@@ -3,7 +3,7 @@
 // Must never change what it writes without a new version: stored ledgers and state digests are read for ever.
 import { canonicalize } from '../canonical.js';
 import type { JsonObject } from '../json.js';
-import type { Exclusion, Round, RoundObservation, RoundsState } from './round.js';
+import type { AccusedBy, Exclusion, Round, RoundObservation, RoundsState } from './round.js';
 
 const VERSION = 1;
 
@@ -44,13 +44,19 @@ export function keptRounds(summary: string): readonly number[] {
 
 /** A stored state again. Throws RoundsTextError when a round is missing or the version is another. */
 export function restoreRounds(summary: string, roundText: (number: number) => string | undefined): RoundsState {
-  const { opened, completed, kept, excluded } = readSummary(summary);
+  const { opened, completed, kept, excluded, accusations } = readSummary(summary);
   const rounds = kept.map((number) => {
     const text = roundText(number);
     if (text === undefined) throw new RoundsTextError(`round ${number} is kept and not stored`);
     return readRound(JSON.parse(text) as StoredRound);
   });
-  return { opened, completed, rounds, excluded: excluded.map(readExclusion) };
+  return {
+    opened,
+    completed,
+    rounds,
+    excluded: excluded.map(readExclusion),
+    accusations: accusations.map(readAccusation),
+  };
 }
 
 interface StoredSummary {
@@ -59,13 +65,20 @@ interface StoredSummary {
   readonly completed: number;
   readonly kept: readonly number[];
   readonly excluded: readonly StoredExclusion[];
+  readonly accusations: readonly StoredAccusation[];
+}
+
+interface StoredAccusation {
+  readonly node_id: string;
+  readonly accuser: string;
+  readonly digest: string;
 }
 
 interface StoredExclusion {
   readonly node_id: string;
   readonly reason: Exclusion['reason'];
   readonly detected_at_ms: number;
-  readonly round_id: string;
+  readonly round_id: string | null;
   readonly evidence: readonly string[];
 }
 
@@ -98,7 +111,7 @@ function readSummary(text: string): StoredSummary {
   throw new RoundsTextError(`rounds are stored in version ${summary.version}; this program reads ${VERSION}`);
 }
 
-function summaryJson({ opened, completed, rounds, excluded }: RoundsState): JsonObject {
+function summaryJson({ opened, completed, rounds, excluded, accusations }: RoundsState): JsonObject {
   return {
     version: VERSION,
     opened,
@@ -111,6 +124,7 @@ function summaryJson({ opened, completed, rounds, excluded }: RoundsState): Json
       round_id: each.roundId,
       evidence: [...each.evidence],
     })),
+    accusations: accusations.map(({ nodeId, accuser, digest }) => ({ node_id: nodeId, accuser, digest })),
   };
 }
 
@@ -168,4 +182,8 @@ function readExclusion(stored: StoredExclusion): Exclusion {
     roundId: stored.round_id,
     evidence: stored.evidence,
   };
+}
+
+function readAccusation({ node_id: nodeId, accuser, digest }: StoredAccusation): AccusedBy {
+  return { nodeId, accuser, digest };
 }

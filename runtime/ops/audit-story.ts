@@ -51,7 +51,8 @@ export class AuditStory {
     }
     if (name === 'exclusion') {
       const { node_id, reason, round_id } = data;
-      const facts = { node_id: String(node_id), reason: String(reason), round_id: String(round_id) };
+      const round = round_id === null ? null : String(round_id);
+      const facts = { node_id: String(node_id), reason: String(reason), round_id: round };
       return this.#once({ event: 'observer_excluded', ...facts }, facts.node_id);
     }
     if (name === 'bad-observation') {
