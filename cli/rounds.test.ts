@@ -2,10 +2,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { loadEd25519 } from '../protocol/crypto/ed25519.js';
 import type { JsonObject } from '../protocol/json.js';
+import { prepareObservation } from '../protocol/submission.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { compare } from './rounds.js';
-import { emptyDirectory, fakeNode, type Reply, removeDirectory, run } from './testkit.js';
+import { CLIENT_KEY, emptyDirectory, fakeNode, type Reply, removeDirectory, run, writeClientKey } from './testkit.js';
 
 const row = (round_id: string, status: string, consensus_tis: number | null) => ({
   round_id,
@@ -143,4 +145,40 @@ test('a node that is none answers with an error that says so', async (t) => {
   const { code, err } = await run(['reconcile', '--api', node.url]);
   t.is(code, EXIT.data.code);
   t.regex(err, /answered something else than rounds/);
+});
+
+test('IN-5: submit --kind observation signs it as an observer does, and sends it to the call for observations', async (t) => {
+  const node = await fakeNode(({ body }) => {
+    const digest = prepareObservation(body).digest.toString('hex');
+    return { status: 200, body: { state: 'final', outcome: { accepted: true }, receipt: { digest, outcome: {} } } };
+  });
+  t.teardown(() => node.close());
+  const directory = emptyDirectory();
+  t.teardown(() => removeDirectory(directory));
+  const seen = {
+    round_id: 'round_001',
+    window_hours: 24,
+    forecast_hash: `sha256:${'a'.repeat(64)}`,
+    outcome_hash: `sha256:${'b'.repeat(64)}`,
+    tis_components: { prediction_accuracy: 0.85, ethical_alignment: 0.8, coherence_stability: 0.9 },
+    tis_overall: 0.845,
+    bias_flags: [],
+  };
+  const observe = (data: object) =>
+    run(['submit', '--kind', 'observation', '--id', 'audit_001', '--data', JSON.stringify(data), '--api', node.url], {
+      env: { QUORATE_KEY: writeClientKey(directory) },
+    });
+  const { code, out, err } = await observe(seen);
+  t.is(code, 0, err);
+  t.regex(out, /^final\n {2}kind +observation\n {2}id +audit_001\n/);
+  const [sent] = node.heard;
+  t.is(sent!.url, '/v1/observations');
+  const { issuer, signedBytes, signature, payload } = prepareObservation(sent!.body);
+  t.is(issuer, 'dev');
+  t.like(payload, { ...seen, audit_id: 'audit_001', timestamp: '2026-11-20T12:00:00.000Z' });
+  const ed25519 = await loadEd25519();
+  t.true(ed25519.verify(signature, signedBytes, Buffer.from(CLIENT_KEY.public_key, 'hex')));
+  const wrong = await observe({ ...seen, round_id: 'a|b' });
+  t.is(wrong.code, EXIT.usage.code);
+  t.regex(wrong.err, /round_id: found the string "a\|b", allowed is/);
 });
