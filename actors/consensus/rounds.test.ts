@@ -2,11 +2,23 @@
 import test from 'ava';
 import pino from 'pino';
 import { Registry } from 'prom-client';
-import { after, makeBlock, makeTestkit, NOON_MS, observationEntry } from '../../protocol/ledger/testkit.js';
+import type { Context } from '../../protocol/consensus/context.js';
+import { createState } from '../../protocol/consensus/state.js';
+import type { Entry } from '../../protocol/ledger/apply.js';
+import { after, devClient, makeBlock, makeTestkit, NOON_MS, observationEntry } from '../../protocol/ledger/testkit.js';
 import { NO_ROUNDS, ROUND_TIMEOUT_MS } from '../../protocol/rounds/round.js';
+import { InboxRoute } from '../../protocol/wal-record.js';
 import { ManualClock } from '../../runtime/kernel/clock.js';
 import type { ReportValue } from '../../runtime/kernel/contract.js';
-import { createMetrics } from './metrics.js';
+import type { FinalizedForStore, StoreContract } from '../store/contract.js';
+import { FakeLink } from '../testing/links.js';
+import type { WalWriterContract } from '../wal-writer/contract.js';
+import { Blocks } from './blocks.js';
+import { Checkpointer } from './checkpoint.js';
+import { Committed } from './committed.js';
+import { Host } from './host.js';
+import { Mempool } from './mempool.js';
+import { type ConsensusMetrics, createMetrics } from './metrics.js';
 import { isDue, RoundClock, tellRounds } from './rounds.js';
 
 const kit = await makeTestkit(3);
@@ -85,4 +97,96 @@ test('DECISIONS 28: a round that runs out of time calls for a block at its deadl
   timer.stop();
   clock.advance(ROUND_TIMEOUT_MS);
   t.is(calls, 1);
+});
+
+/** The host of a lone validator: its log and its store answer at once, everything else is the production code. */
+async function lone() {
+  const one = await makeTestkit(1, { clients: [{ ...devClient(kit.dev), roles: ['observe'] }] });
+  const validator = one.validators[0]!;
+  const clock = new ManualClock(NOON_MS);
+  const context: Context = {
+    chainId: one.genesis.chainId,
+    epoch: 0,
+    self: 0,
+    validators: one.set.validators,
+    delta0Ms: 100,
+    deltaMaxMs: 1_600,
+    sign: (bytes) => one.ed25519.sign(bytes, validator.secretKey),
+    verify: (signature, bytes, publicKey) => one.ed25519.verify(signature, bytes, publicKey),
+  };
+  const wal = new FakeLink<WalWriterContract>('wal-writer');
+  let lsn = 0;
+  wal.answer('appendJournal', () => {
+    lsn += 100;
+    return { firstLsn: lsn };
+  });
+  wal.answer('compactable', () => ({ segments: 0 }));
+  const store = new FakeLink<StoreContract>('store');
+  const stored: FinalizedForStore[] = [];
+  store.answer('apply', ({ blocks: written }) => {
+    stored.push(...written);
+    return { height: written.at(-1)?.height ?? 0, full: false };
+  });
+  const reader = { find: () => undefined, refresh: () => undefined };
+  const committed = new Committed(one.genesis.chain, one.view.tip, one.genesis.registry, NO_ROUNDS, reader);
+  const blocks = new Blocks(committed);
+  const mempool = new Mempool();
+  const { view, height, hash } = one.view.tip;
+  const core = createState(context, { finalized: { view, height, hash } });
+  const { parts } = teller();
+  const links = { 'wal-writer': wal, store, dedup: new FakeLink('dedup'), ingress: new FakeLink('ingress') };
+  const shared = { context, core, nodeId: validator.name, links: links as never, committed, blocks, mempool, clock };
+  const checkpoints = new Checkpointer({
+    ...shared,
+    log: parts.log,
+    proof: { finalization: null, epoch: null, evidence: [], blocks: new Map() },
+    intervalMs: 300_000,
+  });
+  const host = new Host({
+    ...shared,
+    checkpoints,
+    metrics: parts.metrics as ConsensusMetrics,
+    log: parts.log,
+    report: () => {},
+    quarantined: () => {},
+  });
+  let next = 0;
+  return {
+    one,
+    committed,
+    stored,
+    host,
+    propose(entry: Entry) {
+      next += 1;
+      mempool.add({ entry, lsn: next, route: InboxRoute.observation, content: String(next) });
+      host.pendingChanged();
+    },
+    /** Lets this much time pass, and everything happen that it leads to. */
+    async pass(ms: number) {
+      for (let turn = 0; turn < 20; turn += 1) {
+        if (turn === 10) clock.advance(ms);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    },
+  };
+}
+
+test('CO-3, DECISIONS 28: a round that lost its quorum fails in a block without entries, at its deadline and once', async (t) => {
+  const { one, committed, host, propose, pass } = await lone();
+  host.start();
+  propose(observationEntry(one, one.dev, {}, 'k1'));
+  await pass(1_000);
+  propose(observationEntry(one, one.dev, { audit_id: 'another' }, 'k1'));
+  await pass(0);
+  t.like(committed.rounds.rounds, [{ status: 'Pending', openedAtMs: NOON_MS }], 'its only observer is excluded');
+  t.is(committed.tip.height, 2);
+  await pass(ROUND_TIMEOUT_MS - 1_001);
+  t.is(committed.tip.height, 2);
+  await pass(1);
+  t.is(committed.rounds.rounds[0]!.status, 'Failed');
+  t.is(committed.tip.height, 3);
+  t.is(committed.tip.nextSeq, 3, 'the block has no entries');
+  await pass(10 * ROUND_TIMEOUT_MS);
+  t.is(committed.tip.height, 3, 'and no other follows');
+  host.stop();
 });
