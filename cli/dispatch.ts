@@ -15,6 +15,7 @@ import { migrateStateCommand } from './migrate-state.js';
 import { CliError, painter, printJson, type Terminal, table } from './output.js';
 import { receiptCommand } from './receipt.js';
 import { reloadCommand } from './reload.js';
+import { reconcileCommand, roundsCommand } from './rounds.js';
 import { startCommand } from './start.js';
 import { statusCommand } from './status.js';
 import { submitCommand } from './submit.js';
@@ -23,8 +24,8 @@ import { verifyCommand } from './verify.js';
 import { walCommands } from './wal.js';
 
 const sections: readonly (readonly [string, readonly Command[]])[] = [
-  ['Use', [startCommand, submitCommand, receiptCommand, verifyCommand]],
-  ['Operate', [statusCommand, reloadCommand, ...actorsCommands, ...auditCommands]],
+  ['Use', [startCommand, submitCommand, receiptCommand, verifyCommand, roundsCommand]],
+  ['Operate', [statusCommand, reconcileCommand, reloadCommand, ...actorsCommands, ...auditCommands]],
   ['Prepare and repair', [initCommand, ...keysCommands, ...certsCommands, ...walCommands, migrateStateCommand]],
   ['Try several nodes', testnetCommands],
   ['Shell', [completionCommand(() => commands)]],

@@ -3,19 +3,22 @@
 import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { signObservation } from '../client/observe.js';
+import { type ClientKey, ClientKeyError, type Draft, parseClientKey, signSubmission } from '../client/sign.js';
 import {
-  type ClientKey,
-  ClientKeyError,
-  parseClientKey,
-  type SignedSubmission,
-  signSubmission,
-} from '../client/sign.js';
-import { NodeUnavailable, type Pause, SubmissionRefused, type Submitted, submit } from '../client/submit.js';
+  NodeUnavailable,
+  type Pause,
+  type Sendable,
+  SubmissionRefused,
+  type Submitted,
+  submit,
+} from '../client/submit.js';
 import { DEV_CLIENT_FILE } from '../config/chain-files.js';
-import { loadEd25519 } from '../protocol/crypto/ed25519.js';
+import { type Ed25519, loadEd25519 } from '../protocol/crypto/ed25519.js';
 import { parseTime } from '../protocol/envelope.js';
 import type { JsonObject } from '../protocol/json.js';
 import { ShapeError } from '../protocol/kinds/kind.js';
+import { OBSERVATION } from '../protocol/kinds/observation.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { commonOptions, usageError, wholeNumber } from './args.js';
 import { defineCommand } from './command.js';
@@ -31,7 +34,10 @@ export const submitCommand = defineCommand({
   summary: 'sign a submission, send it, print its receipt',
   positionals: [],
   options: {
-    kind: { type: 'string', about: 'what the payload is (default note, whose payload is {"text":"…"})' },
+    kind: {
+      type: 'string',
+      about: 'what the payload is (default note, whose payload is {"text":"…"}; observation: see docs/ROUNDS.md)',
+    },
     data: { type: 'string', value: 'JSON', about: 'the payload: JSON, @FILE, or - for stdin' },
     id: { type: 'string', about: 'your own name for it, unique per issuer (default a fresh UUID)' },
     'issued-at': {
@@ -59,6 +65,10 @@ With --json the receipt itself, or {"error":…}, goes to stdout; what happens o
   examples: [
     [`quorate submit --data '{"text":"hi"}' --json > r.json`, 'submit a note and keep its receipt'],
     ['quorate submit --kind order --data @order.json --id order-17', 'a kind of your own, under your own id'],
+    [
+      'quorate submit --kind observation --data @seen.json --key observer.json',
+      'an observation: id and time are its own',
+    ],
     ['date | jq -R "{text:.}" | quorate submit --data -', 'the payload from stdin'],
   ],
   exits: [
@@ -119,9 +129,19 @@ function readClientKey(path: string): ClientKey {
   }
 }
 
-async function sign(key: ClientKey, draft: Parameters<typeof signSubmission>[2]): Promise<SignedSubmission> {
+/** Signed bytes with the names that messages about them need. */
+interface Outgoing extends Sendable {
+  readonly kind: string;
+  readonly id: string;
+  readonly issuedAt: string;
+}
+
+async function sign(key: ClientKey, draft: Draft): Promise<Outgoing> {
   try {
-    return signSubmission(await loadEd25519(), key, draft);
+    const ed25519 = await loadEd25519();
+    if (draft.kind === OBSERVATION) return observe(ed25519, key, draft);
+    const { body, digest, envelope } = signSubmission(ed25519, key, draft);
+    return { body, digest, kind: envelope.kind, id: envelope.id, issuedAt: envelope.issued_at };
   } catch (error) {
     if (error instanceof ShapeError) {
       const faults = error.errors.map(
@@ -132,6 +152,21 @@ async function sign(key: ClientKey, draft: Parameters<typeof signSubmission>[2])
     if (error instanceof ClientKeyError) throw new CliError(EXIT.data.code, `the key file: ${error.message}.`);
     throw error;
   }
+}
+
+/** An observation has id and time of its own; where they are missing, those of the submission are taken. */
+function observe(ed25519: Ed25519, key: ClientKey, { id, issuedAtMs, payload }: Draft): Outgoing {
+  const times = { audit_id: id, timestamp: new Date(issuedAtMs).toISOString() };
+  const { observation, body, digest } = signObservation(ed25519, key, { ...times, ...payload });
+  const { audit_id, timestamp } = observation;
+  return {
+    body,
+    digest,
+    path: '/v1/observations',
+    kind: OBSERVATION,
+    id: String(audit_id),
+    issuedAt: String(timestamp),
+  };
 }
 
 function writeFile(path: string, bytes: Uint8Array): void {
@@ -145,7 +180,7 @@ function writeFile(path: string, bytes: Uint8Array): void {
   }
 }
 
-async function send(signed: SignedSubmission, api: string, waitMs: number, terminal: Terminal): Promise<Submitted> {
+async function send(signed: Outgoing, api: string, waitMs: number, terminal: Terminal): Promise<Submitted> {
   const note = ({ reason, delayMs }: Pause) =>
     terminal.err(`quorate submit: ${reason}; again in ${(delayMs / 1000).toFixed(1)} s\n`);
   try {
@@ -166,21 +201,16 @@ function refusal(error: SubmissionRefused, api: string): CliError {
   });
 }
 
-function unavailable(error: NodeUnavailable, api: string, { envelope, digest }: SignedSubmission): CliError {
+function unavailable(error: NodeUnavailable, api: string, { id, issuedAt, digest }: Outgoing): CliError {
   const asked =
     error.askedToWaitMs === null ? '' : ` The node asks to wait ${Math.ceil(error.askedToWaitMs / 1000)} s.`;
   return new CliError(EXIT.unavailable.code, `${api}: ${error.message}.${asked} It may have arrived or not.`, {
-    hint: `Repeating it is safe: the same command with --id ${envelope.id} --issued-at ${envelope.issued_at}; or ask with "quorate receipt ${digest}".`,
-    detail: { id: envelope.id, issued_at: envelope.issued_at, digest },
+    hint: `Repeating it is safe: the same command with --id ${id} --issued-at ${issuedAt}; or ask with "quorate receipt ${digest}".`,
+    detail: { id, issued_at: issuedAt, digest },
   });
 }
 
-function report(
-  result: Submitted,
-  signed: SignedSubmission,
-  how: { waitS: number; json: boolean },
-  terminal: Terminal,
-): void {
+function report(result: Submitted, signed: Outgoing, how: { waitS: number; json: boolean }, terminal: Terminal): void {
   const paint = painter(terminal.colours.out);
   const ask = `quorate receipt ${result.digest}`;
   if (result.state === 'durable') {
@@ -196,7 +226,7 @@ function report(
     printJson(terminal, result.receipt);
     return;
   }
-  const rows = [['kind', signed.envelope.kind], ['id', signed.envelope.id], ...receiptRows(result.receipt)];
+  const rows = [['kind', signed.kind], ['id', signed.id], ...receiptRows(result.receipt)];
   terminal.out(`${paint('green', 'final')}\n${table(rows, '  ')}`);
   terminal.out(`Next: ${ask} --json > r.json   then   quorate verify r.json --validators validators.json\n`);
 }

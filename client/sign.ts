@@ -55,10 +55,7 @@ const HEX_ALLOWED = 'allowed are 64 lowercase hex digits';
  * not belong together.
  */
 export function signSubmission(ed25519: Ed25519, key: ClientKey, draft: Draft): SignedSubmission {
-  const pair = ed25519.keyPair(key.seed);
-  if (Buffer.from(pair.publicKey).toString('hex') !== key.publicKey) {
-    throw new ClientKeyError('public_key: does not belong to the seed beside it');
-  }
+  const secretKey = signingKey(ed25519, key);
   const unsigned = {
     kind: draft.kind,
     id: draft.id,
@@ -70,9 +67,16 @@ export function signSubmission(ed25519: Ed25519, key: ClientKey, draft: Draft): 
   // Checked before it is signed: the signed bytes are only defined for a well-formed envelope.
   parseEnvelope({ ...unsigned, sig: PLACEHOLDER });
   const signedBytes = envelopeSignedBytes(unsigned);
-  const sig = Buffer.from(ed25519.sign(signedBytes, pair.secretKey)).toString('base64');
+  const sig = Buffer.from(ed25519.sign(signedBytes, secretKey)).toString('base64');
   const envelope: Envelope = { ...unsigned, sig };
   return { envelope, body: Buffer.from(canonicalize(envelope)), digest: sha256Hex(signedBytes) };
+}
+
+/** @throws ClientKeyError when seed and public key do not belong together. */
+export function signingKey(ed25519: Ed25519, { seed, publicKey }: ClientKey): Uint8Array {
+  const pair = ed25519.keyPair(seed);
+  if (Buffer.from(pair.publicKey).toString('hex') === publicKey) return pair.secretKey;
+  throw new ClientKeyError('public_key: does not belong to the seed beside it');
 }
 
 /** Has the shape of an Ed25519 signature and verifies nothing. */

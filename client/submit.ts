@@ -4,7 +4,6 @@
 import type { JsonObject } from '../protocol/json.js';
 import { bodyObject, connectionReason, isObject } from './http.js';
 import { isRetryable, parseRetryAfter, retryDelayMs } from './retry.js';
-import type { SignedSubmission } from './sign.js';
 
 /** The outside world, so that tests can replace it. */
 export interface SubmitHost {
@@ -33,6 +32,15 @@ export interface SubmitOptions extends PollOptions {
 export interface Pause {
   readonly reason: string;
   readonly delayMs: number;
+}
+
+/** Signed bytes on their way: an envelope, or what goes to a call of its own. */
+export interface Sendable {
+  readonly body: Uint8Array;
+  /** Lowercase hex. */
+  readonly digest: string;
+  /** Default `/v1/submissions`. */
+  readonly path?: string;
 }
 
 export type Submitted =
@@ -78,12 +86,12 @@ const REQUEST_GRACE_MS = 5_000;
 const RETRY_MS = 30_000;
 
 /** @throws SubmissionRefused, NodeUnavailable */
-export async function submit(submission: SignedSubmission, options: SubmitOptions): Promise<Submitted> {
+export async function submit(submission: Sendable, options: SubmitOptions): Promise<Submitted> {
   const startMs = options.host.nowMs();
   const waitMs = Math.min(options.waitMs, REQUEST_WAIT_MS);
   const prefer = waitMs <= 0 ? 'respond-async' : `wait=${Math.ceil(waitMs / 1000)}`;
   const answer = await repeat(options, startMs + (options.retryMs ?? RETRY_MS), () =>
-    request(options.host, `${options.api}/v1/submissions`, waitMs, {
+    request(options.host, options.api + (submission.path ?? '/v1/submissions'), waitMs, {
       method: 'POST',
       headers: { 'content-type': 'application/json', prefer },
       body: submission.body,

@@ -43,6 +43,8 @@ export interface AuditFields {
   quarantined: { actor: string; cause: string };
   consensus_halted: { reason: string };
   evidence_found: { rule: string; validator: string; view: number };
+  observer_excluded: { node_id: string; reason: string; round_id: string | null };
+  bad_observation: { peer: string };
 
   state_migration: { from_version: number; to_version: number; backup_checksum: string; result: MigrationStep };
   state_rollback: {
@@ -208,6 +210,18 @@ export const AUDIT_EVENTS: { readonly [Name in AuditEventName]: AuditSpec<AuditF
   evidence_found: {
     about: 'Two votes of one validator prove that it broke the rules.',
     fields: { rule: 'E1 to E4, see CONSENSUS.md', validator: 'whose votes', view: 'in which view' },
+  },
+  observer_excluded: {
+    about: 'The observations of a node no longer count, by what the ledger holds against it.',
+    fields: {
+      node_id: 'which observer',
+      reason: '`ConflictingObservations`, `ExcessiveDeviation`, `InvalidSignature`',
+      round_id: 'round in which it showed, or null: a bad signature is of none',
+    },
+  },
+  bad_observation: {
+    about: 'A peer sent an observation whose signature does not hold, over its own connection; once a peer and start.',
+    fields: { peer: 'node id that the connection proved' },
   },
   state_migration: {
     about: 'The migration of `state.json`, by a start or by `quorate migrate-state`.',

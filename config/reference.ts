@@ -83,7 +83,7 @@ ledger, so that every key is judged by every node at the same block.
 | member | what it is |
 |---|---|
 | \`issuer\` | name of the client, unique; what submissions carry as \`issuer\` |
-| \`roles\` | \`submit\`, \`read\`, \`operate\`, \`observe\`; default \`[submit]\`. This release asks for \`submit\` only |
+| \`roles\` | \`submit\`, \`read\`, \`operate\`, \`observe\`; default \`[submit]\`. \`submit\` is asked of every submission but observations, which ask for \`observe\`; the others are not asked for yet |
 | \`keys\` | 1 to 16; old and new overlap during a rotation |
 | \`keys[].key_id\` | unique name of the key |
 | \`keys[].alg\` | \`ed25519\` or \`hmac-sha256\` |

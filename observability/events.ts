@@ -80,6 +80,8 @@ export interface EventFields {
   'peer.pin_mismatch': { peer: string; fingerprint: string; refused: boolean };
   'certificate.expires_soon': { role: string; peer: string; days_left: number; expires_at: string };
   'certificate.expires_very_soon': { role: string; peer: string; days_left: number; expires_at: string };
+  'observation.bad_signature': { peer: string; request_id: string };
+  'observer.excluded': { node_id: string; reason: string; round_id: string | null };
 
   'http.answered': {
     request_id: string;
@@ -175,6 +177,8 @@ export const EVENTS = {
   'peer.pin_mismatch': { level: 'error', wording: 'Certificate matches no pin of the peer' },
   'certificate.expires_soon': { level: 'warn', wording: 'Certificate expires within 30 days' },
   'certificate.expires_very_soon': { level: 'error', wording: 'Certificate expires within 7 days, or has' },
+  'observation.bad_signature': { level: 'warn', wording: 'Peer sent an observation whose signature does not hold' },
+  'observer.excluded': { level: 'error', wording: 'Observer excluded: its observations no longer count' },
 
   'http.answered': { level: 'debug', wording: 'Request answered' },
   'log.reopened': { level: 'info', wording: 'Log file reopened' },

@@ -30,6 +30,7 @@ test('IN-11: published slugs keep their status', (t) => {
     forbidden: 403,
     'no-such-route': 404,
     'unknown-submission': 404,
+    'unknown-round': 404,
     'method-not-allowed': 405,
     'request-timeout': 408,
     'content-conflict': 409,

@@ -64,6 +64,11 @@ export const PROBLEMS = {
     status: 404,
     hint: 'Check the digest; a submission just sent to another node may not have arrived yet.',
   },
+  'unknown-round': {
+    title: 'No observation round with this id is kept here',
+    status: 404,
+    hint: 'GET /v1/rounds lists the rounds that are kept; older ones are in the ledger as observations.',
+  },
   'method-not-allowed': {
     title: 'The path exists, the method does not',
     status: 405,

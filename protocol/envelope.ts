@@ -30,8 +30,8 @@ export class SignatureFormatError extends Error {
   readonly found: string;
   readonly allowed: string;
 
-  constructor(found: string, allowed: string) {
-    super(`sig: found ${found}; allowed: ${allowed}`);
+  constructor(found: string, allowed: string, member = 'sig') {
+    super(`${member}: found ${found}; allowed: ${allowed}`);
     this.found = found;
     this.allowed = allowed;
   }

@@ -143,7 +143,7 @@ test('the registry answers by issuer, key, kind and time', async (t) => {
     keysForKind(registry, 'registry', start).map(({ client }) => client.issuer),
     ['operator'],
   );
-  t.deepEqual([...registry.checks.keys()], ['note', 'pcs', 'registry', 'weather']);
+  t.deepEqual([...registry.checks.keys()], ['note', 'pcs', 'observation', 'accusation', 'registry', 'weather']);
   t.true(mayAttest(registry, key, 'node_3'));
   t.false(mayAttest(registry, key, 'node_4'));
   const home = keyOf(registry, 'hmac', 'h1')!;

@@ -6,7 +6,7 @@ import { canonicalize } from './canonical.js';
 import { quorum } from './consensus/quorum.js';
 import { sha256 } from './crypto/hash.js';
 import type { JsonObject, JsonValue } from './json.js';
-import { type ClientRecord, type KeyRecord, type RegistryFrame, readWish } from './kinds/registry-kind.js';
+import { type ClientRecord, type KeyRecord, type RegistryFrame, type Role, readWish } from './kinds/registry-kind.js';
 import { createRegistry, type Registry } from './registry.js';
 import { Fields, Mistakes } from './shape.js';
 import { readPublicKey, readValidators, type Validator, validatorsHash, validatorsJson } from './validators.js';
@@ -88,6 +88,9 @@ export function parseGenesis(value: JsonValue): Genesis {
   const frame: RegistryFrame = {
     validators: new Set(validators.map((validator) => validator.nodeId)),
     reserved: new Set([...validators.map(({ nodeId }) => nodeId), ...operators.map(({ keyId }) => keyId)]),
+    observers: validators.map(({ nodeId, publicKey }) =>
+      keyHolder(nodeId, publicKey, ['observe'], 'observation', 'accusation'),
+    ),
     screened: new Set(),
   };
   const wish = readWish(fields, frame);
@@ -133,23 +136,24 @@ function readOperators(fields: Fields, validators: readonly Validator[]): Operat
 function authorities(validators: readonly Validator[], operators: readonly OperatorKey[]): ClientRecord[] {
   const alone = validators.length === 1 ? validators : [];
   return [
-    ...operators.map(({ keyId, publicKey }) => authority(keyId, publicKey)),
-    ...alone.map(({ nodeId, publicKey }) => authority(nodeId, publicKey)),
+    ...operators.map(({ keyId, publicKey }) => keyHolder(keyId, publicKey, ['submit', 'operate'], 'registry')),
+    ...alone.map(({ nodeId, publicKey }) => keyHolder(nodeId, publicKey, ['submit', 'operate'], 'registry')),
   ];
 }
 
-function authority(name: string, publicKey: Buffer): ClientRecord {
+/** Somebody the genesis itself names, with one key for these kinds. */
+function keyHolder(name: string, publicKey: Buffer, roles: readonly Role[], ...kinds: string[]): ClientRecord {
   const key: KeyRecord = {
     keyId: name,
     alg: 'ed25519',
     publicKey,
     homes: [],
     form: 'direct',
-    kinds: ['registry'],
+    kinds,
     notBeforeMs: null,
     notAfterMs: null,
   };
-  return { issuer: name, roles: ['submit', 'operate'], keys: [key] };
+  return { issuer: name, roles, keys: [key] };
 }
 
 /** The JSON of a new genesis, checked. Throws ShapeError like parseGenesis. */

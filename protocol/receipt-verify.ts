@@ -13,7 +13,7 @@ import { entryLeaf } from './ledger/apply.js';
 import { blockHash, type Header, headerText } from './ledger/header.js';
 import { rootFromPath } from './merkle.js';
 import { parseReceipt, type Receipt } from './receipt.js';
-import { type Prepared, prepareEnvelope, preparePcs, signatureInput } from './submission.js';
+import { type Prepared, prepareEnvelope, prepareObservation, preparePcs, signatureInput } from './submission.js';
 import { type Epoch, epochOf, parseValidatorSet, type ValidatorSet, validatorsHash } from './validators.js';
 
 export interface Check {
@@ -226,7 +226,7 @@ function checkSubmitted(receipt: Receipt, submitted: Submitted, ed25519: Ed25519
   ];
   let prepared: Prepared;
   try {
-    prepared = prepareEither(bytes);
+    prepared = prepareAny(bytes);
   } catch (error) {
     return [...checks, check('digest', false, error instanceof Error ? error.message : String(error))];
   }
@@ -245,15 +245,15 @@ function checkSubmitted(receipt: Receipt, submitted: Submitted, ed25519: Ed25519
   return checks;
 }
 
-/** An envelope or a bare PCS body: the two shapes exclude each other. The error is the envelope's, which is the usual case. */
-function prepareEither(bytes: Uint8Array): Prepared {
-  try {
-    return prepareEnvelope(bytes);
-  } catch (error) {
+/** An envelope, a bare PCS body or an observation: the shapes exclude each other. The error is the envelope's, which is the usual case. */
+function prepareAny(bytes: Uint8Array): Prepared {
+  let first: unknown = null;
+  for (const prepare of [prepareEnvelope, preparePcs, prepareObservation]) {
     try {
-      return preparePcs(bytes);
-    } catch {
-      throw error;
+      return prepare(bytes);
+    } catch (error) {
+      first ??= error;
     }
   }
+  throw first;
 }

@@ -3,14 +3,17 @@
 // Must never be changed in place, nor read a clock: every question about time brings its block time along.
 import { canonicalize } from './canonical.js';
 import type { JsonObject, JsonValue } from './json.js';
+import { ACCUSATION } from './kinds/accusation.js';
 import { builtinKinds } from './kinds/builtin.js';
 import type { Kind } from './kinds/kind.js';
+import { OBSERVATION } from './kinds/observation.js';
 import {
   type ClientRecord,
   type KeyRecord,
   parseWish,
   type RegistryFrame,
   type RegistryWish,
+  type Role,
   registryKind,
   wishJson,
 } from './kinds/registry-kind.js';
@@ -24,9 +27,14 @@ export interface Registry extends RegistryWish {
   readonly authorities: readonly ClientRecord[];
   /** Clients and authorities by issuer. */
   readonly issuers: ReadonlyMap<string, ClientRecord>;
+  /** Who may sign observations, by node id: the validators, and clients with the role `observe`. */
+  readonly observers: ReadonlyMap<string, ClientRecord>;
   /** Everything that can be submitted, by name. */
   readonly checks: ReadonlyMap<string, Kind>;
 }
+
+/** Any kind whose signers are the issuers of the registry. */
+const ANY_KIND = '';
 
 /** A key together with the client it belongs to. */
 export interface KeyHolder {
@@ -42,12 +50,14 @@ export function createRegistry(
 ): Registry {
   const issuers = new Map<string, ClientRecord>();
   for (const client of [...authorities, ...wish.clients]) issuers.set(client.issuer, client);
+  const observing = wish.clients.filter(({ roles }) => roles.includes('observe'));
+  const observers = new Map([...frame.observers, ...observing].map((client) => [client.issuer, client]));
   const screened = new Set(publicKeysOf(wish.clients));
   const known = { ...frame, screened };
   const checks = new Map<string, Kind>(builtinKinds);
   checks.set('registry', registryKind(known));
   for (const record of wish.kinds) checks.set(record.kind, record.compiled);
-  return { version, clients: wish.clients, kinds: wish.kinds, frame: known, authorities, issuers, checks };
+  return { version, clients: wish.clients, kinds: wish.kinds, frame: known, authorities, issuers, observers, checks };
 }
 
 /** The registry after a registry entry with this payload. Throws ShapeError with everything wrong in it. */
@@ -68,13 +78,29 @@ export function restoreRegistry(genesis: Registry, stored: JsonObject): Registry
   return createRegistry(genesis.frame, genesis.authorities, parseWish(wish, genesis.frame), version);
 }
 
-/** All keys of an issuer, whatever their window; none for an unknown issuer. */
-export function keysOf(registry: Registry, issuer: string): readonly KeyRecord[] {
-  return registry.issuers.get(issuer)?.keys ?? [];
+/** Who may sign under this name: observations and accusations have signers of their own; every other kind has the same. */
+export function signerOf(registry: Registry, issuer: string, kind: string = ANY_KIND): ClientRecord | undefined {
+  if (kind === ACCUSATION) return registry.frame.observers.find((validator) => validator.issuer === issuer);
+  return (kind === OBSERVATION ? registry.observers : registry.issuers).get(issuer);
 }
 
-export function keyOf(registry: Registry, issuer: string, keyId: string): KeyRecord | undefined {
-  return keysOf(registry, issuer).find((key) => key.keyId === keyId);
+/** The role that signing a kind asks for. */
+export function roleFor(kind: string): Role {
+  return kind === OBSERVATION || kind === ACCUSATION ? 'observe' : 'submit';
+}
+
+/** All keys of an issuer, whatever their window; none for an unknown issuer. */
+export function keysOf(registry: Registry, issuer: string, kind: string = ANY_KIND): readonly KeyRecord[] {
+  return signerOf(registry, issuer, kind)?.keys ?? [];
+}
+
+export function keyOf(
+  registry: Registry,
+  issuer: string,
+  keyId: string,
+  kind: string = ANY_KIND,
+): KeyRecord | undefined {
+  return keysOf(registry, issuer, kind).find((key) => key.keyId === keyId);
 }
 
 /** Whether the key counts at this block time: not_before ≤ time < not_after. */

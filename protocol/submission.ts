@@ -1,4 +1,4 @@
-// A submission made ready for signature check and ledger: one shape for envelopes and PCS bodies.
+// A submission made ready for signature check and ledger: one shape for envelopes, PCS bodies and observations.
 // Called by ingress before the verify pool and by every node that validates a block.
 // Must never judge the payload: that is the kind's task, after the signature.
 import type { Buffer } from 'node:buffer';
@@ -13,6 +13,14 @@ import {
 } from './envelope.js';
 import { type JsonObject, parseStrict } from './json.js';
 import { describe, ShapeError } from './kinds/kind.js';
+import {
+  asObservation,
+  OBSERVATION,
+  observationSignature,
+  observationSignedBytes,
+  observedAtS,
+  readObservationBody,
+} from './kinds/observation.js';
 import { asPcs, pcsShapeErrors, pcsSignedBytes } from './kinds/pcs.js';
 
 export interface Prepared {
@@ -36,6 +44,10 @@ export interface Prepared {
 /** Throws JsonError or ShapeError (400), SignatureFormatError (401). */
 export function prepareEnvelope(body: Uint8Array): Prepared {
   const envelope = parseEnvelope(parseStrict(body));
+  if (envelope.kind === OBSERVATION) {
+    const allowed = 'any other kind: an observation carries its own signature and goes to /v1/observations';
+    throw new ShapeError([{ pointer: '/kind', found: describe(OBSERVATION), allowed }]);
+  }
   const signedBytes = envelopeSignedBytes(envelope);
   return {
     kind: envelope.kind,
@@ -76,6 +88,31 @@ export function preparePcs(body: Uint8Array): Prepared {
     issuedAtMs: null,
     alg: null,
     digest: sha256(signedBytes),
+    body: sha256(body),
+    signedBytes,
+    signature,
+    payload,
+  };
+}
+
+/**
+ * An observation body, `{"observation":{…}}` (FORMATS A1). Throws JsonError or ShapeError (400); SignatureFormatError (401) when the
+ * signature is missing or no list of 64 bytes. Its id is its digest behind a character that no other id has: two observations of
+ * one audit are two entries, so that the second one can be evidence.
+ */
+export function prepareObservation(body: Uint8Array): Prepared {
+  const payload = readObservationBody(parseStrict(body));
+  const signature = observationSignature(payload);
+  const observation = asObservation(payload);
+  const signedBytes = observationSignedBytes(observation);
+  const digest = sha256(signedBytes);
+  return {
+    kind: OBSERVATION,
+    issuer: observation.node_id,
+    id: `observation/${digest.toString('hex')}`,
+    issuedAtMs: 1000 * observedAtS(observation),
+    alg: 'ed25519',
+    digest,
     body: sha256(body),
     signedBytes,
     signature,

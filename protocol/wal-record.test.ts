@@ -52,7 +52,7 @@ test('conformance: the bytes of every record payload are those of version 1', (t
 
 test('conformance: record types, routes and reasons keep their numbers', (t) => {
   t.deepEqual({ ...RecordType }, { init: 0, inbox: 1, settled: 2, journal: 3, block: 4, epoch: 5, carried: 6 });
-  t.deepEqual({ ...InboxRoute }, { envelope: 1, pcs: 2 });
+  t.deepEqual({ ...InboxRoute }, { envelope: 1, pcs: 2, observation: 3 });
   t.deepEqual({ ...SettledReason }, { final: 1, refused: 2, horizon: 3, rejected: 4, joined: 5 });
   t.is(recordTypeName(RecordType.epoch), 'epoch');
   t.is(recordTypeName(200), 'type 200');

@@ -41,7 +41,7 @@ export function recordTypeName(type: number): string {
   return `type ${type}`;
 }
 
-export const InboxRoute = { envelope: 1, pcs: 2 } as const;
+export const InboxRoute = { envelope: 1, pcs: 2, observation: 3 } as const;
 
 /** Why an inbox record is done with. `joined`: the same body was in flight already under another position. */
 export const SettledReason = { final: 1, refused: 2, horizon: 3, rejected: 4, joined: 5 } as const;

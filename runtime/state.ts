@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { Counter, type Registry } from 'prom-client';
 import type { NodeConfig } from '../config/node.js';
 import type { QuorateConfig } from '../config/schema.js';
-import { type NodeState, writeStateFile } from '../config/state-file.js';
+import { type ByzantineNode, type NodeState, writeStateFile } from '../config/state-file.js';
 import { type MigrationNote, openStateFile } from '../config/state-migration.js';
 import { event } from '../observability/events.js';
 import { sha256Hex } from '../protocol/crypto/hash.js';
@@ -65,7 +65,13 @@ export class StateFile {
   chainMoved({ data }: ReportValue): void {
     if (this.#state === null || data?.height === undefined) return;
     const height = Number(data.height);
-    this.#state = { ...this.#state, height, last_finalized_hash: height === 0 ? null : String(data.hash) };
+    this.#state = {
+      ...this.#state,
+      height,
+      last_finalized_hash: height === 0 ? null : String(data.hash),
+      consensus_rounds: Number(data.consensus_rounds ?? 0),
+      byzantine_nodes: byzantineNodes(String(data.byzantine_nodes ?? '[]')),
+    };
   }
 
   keepCurrent(): void {
@@ -104,4 +110,13 @@ export class StateFile {
       event(this.#log, 'state.rolled_back', { reason, backup_checksum: note.checksum });
     }
   }
+}
+
+/** Of what consensus reports of an excluded observer, layout 2 holds three members. */
+function byzantineNodes(text: string): ByzantineNode[] {
+  return (JSON.parse(text) as ByzantineNode[]).map(({ node_id, detected_at, reason }) => ({
+    node_id,
+    detected_at,
+    reason,
+  }));
 }

@@ -9,9 +9,12 @@ import type { State as CoreState } from '../../protocol/consensus/state.js';
 import { type Ed25519, loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { type Genesis, parseGenesis } from '../../protocol/genesis.js';
 import type { JsonObject } from '../../protocol/json.js';
+import { OBSERVATION } from '../../protocol/kinds/observation.js';
 import type { Entry } from '../../protocol/ledger/apply.js';
 import { genesisTip, type Tip } from '../../protocol/ledger/header.js';
 import { registryText, restoreRegistry } from '../../protocol/registry.js';
+import { averageTis, exclusionJson } from '../../protocol/rounds/answer.js';
+import { roundQuorum } from '../../protocol/rounds/round.js';
 import { Mistakes } from '../../protocol/shape.js';
 import type { Prepared } from '../../protocol/submission.js';
 import { type Epoch, firstEpoch, parseValidatorSet, type ValidatorSet } from '../../protocol/validators.js';
@@ -93,6 +96,9 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
         view: () => core.view,
         mempool: () => mempool.size,
         mempoolBytes: () => mempool.sizeBytes,
+        averageTis: () => averageTis(committed.rounds) ?? Number.NaN,
+        excludedNodes: () => committed.rounds.excluded.length,
+        roundQuorum: () => roundQuorum(committed.tip.validatorCount),
       },
       quorum(nodes),
     );
@@ -187,7 +193,7 @@ function readCommitted(genesis: Genesis, reader: LedgerReader): Committed {
   const text = reader.registry;
   const registry =
     text === undefined ? genesis.registry : restoreRegistry(genesis.registry, JSON.parse(text) as JsonObject);
-  return new Committed(genesis.chain, tip, registry, reader);
+  return new Committed(genesis.chain, tip, registry, reader.rounds, reader);
 }
 
 /**
@@ -234,11 +240,19 @@ function contextMaker(genesis: Genesis, config: ConsensusConfig, ed25519: Ed2551
 
 function reportChain(actor: ActorParts, committed: Committed, quarantine: string | null): void {
   const advice = committed.tip.validatorCount > 1 ? REJOIN_ADVICE : REPAIR_ADVICE;
+  const { rounds } = committed;
   const { height, hash } = committed.tip;
   actor.report('consensus', {
     ok: quarantine === null,
     ...(quarantine === null ? {} : { detail: `quarantined: ${quarantine}; ${advice}` }),
-    data: { height, hash, quarantine },
+    data: {
+      height,
+      hash,
+      quarantine,
+      consensus_rounds: rounds.completed,
+      // A report carries plain values only.
+      byzantine_nodes: JSON.stringify(rounds.excluded.map(exclusionJson)),
+    },
   });
 }
 
@@ -304,7 +318,8 @@ class Proposed implements Prepared {
 
   get payload(): JsonObject {
     const parsed = JSON.parse(this.#raw.toString('utf8')) as JsonObject;
-    return this.alg === null ? parsed : (parsed.payload as JsonObject);
+    if (this.alg === null) return parsed;
+    return (this.kind === OBSERVATION ? parsed.observation : parsed.payload) as JsonObject;
   }
 }
 

@@ -5,9 +5,9 @@ import { attestationJson, readAttestation } from '../../protocol/attestation.js'
 import type { JsonValue } from '../../protocol/json.js';
 import type { Entry } from '../../protocol/ledger/apply.js';
 import { type Header, parseHeader } from '../../protocol/ledger/header.js';
+import { prepareEntry } from '../../protocol/peer/block-body.js';
 import { Mistakes } from '../../protocol/shape.js';
-import { type Prepared, prepareEnvelope, preparePcs } from '../../protocol/submission.js';
-import { InboxRoute } from '../../protocol/wal-record.js';
+import type { Prepared } from '../../protocol/submission.js';
 import type { Pooled } from './mempool.js';
 
 /** Tuples, not objects: one is written for every submission that ever becomes final. */
@@ -105,7 +105,7 @@ export function decodeBlockRecord(data: Uint8Array, bodyAt: BodyAt): ReplayedBlo
   const pooled = record.entries.map(([lsn, route, issuer, keyId, publicKey, attestation, sizeBytes]): Pooled => {
     const raw = lsn > 0 ? bodyAt(lsn) : within(sizeBytes!);
     if (raw === undefined) throw new Error(`the log holds a block whose body at LSN ${lsn} is missing`);
-    const prepared = route === InboxRoute.pcs ? preparePcs(raw) : prepareEnvelope(raw);
+    const prepared = prepareEntry({ route, raw });
     const mistakes = new Mistakes();
     const key = { keyId, alg: publicKey === '' ? 'hmac-sha256' : 'ed25519', publicKey: fromHex(publicKey) } as const;
     const entry: Entry = {

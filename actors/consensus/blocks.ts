@@ -14,6 +14,7 @@ import {
   timestampMs,
 } from '../../protocol/ledger/header.js';
 import { type BlockChanges, changesOf, Overlay } from '../../protocol/ledger/overlay.js';
+import type { RoundsState } from '../../protocol/rounds/round.js';
 import { ReleasingMap } from '../../runtime/kernel/releasing-map.js';
 import type { Committed } from './committed.js';
 import type { Pooled } from './mempool.js';
@@ -25,6 +26,8 @@ export interface ExecutedBlock {
   readonly pooled: readonly Pooled[];
   readonly result: BlockResult;
   readonly changes: BlockChanges;
+  /** Rounds before and after it, where it changed them. */
+  readonly rounds: { readonly before: RoundsState; readonly after: RoundsState } | null;
   /** Monotonic milliseconds at which this node began to build it; null for a block of another leader or a replayed one. */
   readonly startedAtMs: number | null;
 }
@@ -179,6 +182,7 @@ export class Blocks {
       pooled,
       result,
       changes: changesOf(parent.tip, header, hash, result),
+      rounds: result.rounds === null ? null : { before: parent.rounds, after: result.rounds },
       startedAtMs,
     };
     this.#executed.set(hash, block);

@@ -10,6 +10,7 @@ import type { Blocks, ExecutedBlock } from './blocks.js';
 import type { Committed } from './committed.js';
 import type { Mempool, Pooled } from './mempool.js';
 import type { ConsensusMetrics } from './metrics.js';
+import { isDue } from './rounds.js';
 
 export type BuildEffect = Extract<Effect, { readonly type: 'build' }>;
 
@@ -59,7 +60,8 @@ export class Builder {
     const proposal = { view: request.view, proposer: nodeId, timestampMs: nowMs };
     const block = blocks.build(parent, proposal, taken, startedAtMs);
     this.#answerRefused(block, taken, chain.length === 0);
-    if (block.pooled.length > 0 || request.contents !== 'some') return block.ref;
+    // Time alone may be what the block is for: a round is over.
+    if (block.pooled.length > 0 || request.contents !== 'some' || isDue(parent.rounds, nowMs)) return block.ref;
     blocks.drop(block.ref.hash);
     return null;
   }

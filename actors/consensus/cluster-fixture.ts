@@ -10,6 +10,8 @@ import type { StoredBlock } from '../../protocol/ledger/block.js';
 import { decodeBlock } from '../../protocol/ledger/block-codec.js';
 import type { Tip } from '../../protocol/ledger/header.js';
 import type { Testkit } from '../../protocol/ledger/testkit.js';
+import { NO_ROUNDS, type RoundsState } from '../../protocol/rounds/round.js';
+import { restoreRounds } from '../../protocol/rounds/text.js';
 import { encodeInbox, InboxRoute, type PlacedRecord, RecordType } from '../../protocol/wal-record.js';
 import { packBytes, unpackBytes } from '../../runtime/kernel/batch.js';
 import { ManualClock } from '../../runtime/kernel/clock.js';
@@ -36,6 +38,12 @@ class Disk {
   readonly blocks = new Map<number, Uint8Array>();
   readonly index = new Map<string, IndexEntry>();
   head: Tip | null = null;
+  readonly #rounds = new Map<number, string>();
+  #summary: string | null = null;
+
+  get rounds(): RoundsState {
+    return this.#summary === null ? NO_ROUNDS : restoreRounds(this.#summary, (number) => this.#rounds.get(number));
+  }
 
   add(type: number, data: Uint8Array): number {
     const lsn = this.records.length + 1;
@@ -46,6 +54,10 @@ class Disk {
   write(block: FinalizedForStore): void {
     this.blocks.set(block.height, Buffer.from(block.block));
     this.head = JSON.parse(block.head) as Tip;
+    if (block.rounds !== null) {
+      this.#summary = block.rounds.summary;
+      for (const [number, text] of block.rounds.changed) this.#rounds.set(number, text);
+    }
     const column = (bytes: Uint8Array, at: number): Buffer => Buffer.from(bytes.slice(32 * at, 32 * at + 32));
     for (const [index, key] of block.keys.entries()) {
       const digest = column(block.digests, index);
@@ -127,9 +139,10 @@ export class ConsensusCluster {
   /** A client's submission, in the log of this node and told to `to`. */
   submit(name: string, entry: Entry, to: readonly string[] = this.names): void {
     const { disk, host, mempool } = this.node(name);
-    const body = { receivedAtMs: 0, route: InboxRoute.envelope, requestId: 'r', body: entry.raw };
+    const route = entry.prepared.kind === 'observation' ? InboxRoute.observation : InboxRoute.envelope;
+    const body = { receivedAtMs: 0, route, requestId: 'r', body: entry.raw };
     const lsn = disk.add(RecordType.inbox, encodeInbox(body));
-    const pooled = { entry, lsn, route: InboxRoute.envelope, content: contentOf(entry.prepared), origin: name };
+    const pooled = { entry, lsn, route, content: contentOf(entry.prepared), origin: name };
     mempool.add(pooled);
     host.pendingChanged();
     for (const other of this.nodes) {
@@ -199,7 +212,13 @@ export class ConsensusCluster {
     const links = this.#links(name, disk);
     const reader = { find: (key: string) => disk.index.get(key), refresh: () => undefined };
     const tip = disk.head ?? kit.view.tip;
-    const committed = new Committed(kit.genesis.chain, tip, kit.genesis.registry, reader as unknown as LedgerReader);
+    const committed = new Committed(
+      kit.genesis.chain,
+      tip,
+      kit.genesis.registry,
+      disk.rounds,
+      reader as unknown as LedgerReader,
+    );
     const blocks = new Blocks(committed);
     const log = pino({ level: process.env.CLUSTER_LOG ?? 'silent' }).child({ node: name });
     const { context, core, proof } = await replayLog({
@@ -218,6 +237,9 @@ export class ConsensusCluster {
       view: () => core.view,
       mempool: () => 0,
       mempoolBytes: () => 0,
+      averageTis: () => 0,
+      excludedNodes: () => 0,
+      roundQuorum: () => 0,
     };
     const metrics = createMetrics(registry, figures, quorum(this.names.length));
     const shared = { context, core, links, committed, blocks, mempool, clock, log };

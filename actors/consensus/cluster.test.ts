@@ -3,7 +3,7 @@ import test, { type ExecutionContext } from 'ava';
 
 import { decodeProposal, FRAME } from '../../protocol/consensus/wire.js';
 import type { Entry } from '../../protocol/ledger/apply.js';
-import { devEntry, hmacEntry, makeTestkit } from '../../protocol/ledger/testkit.js';
+import { devEntry, hmacEntry, makeTestkit, observationEntry, type Signer } from '../../protocol/ledger/testkit.js';
 import { decodeBlockBody, encodeBlockBody } from '../../protocol/peer/block-body.js';
 import { BlockFrame } from '../../protocol/peer/block-frames.js';
 import { metricValue } from '../testing/context.js';
@@ -248,4 +248,25 @@ test('receipts of one submission are equal on every node but for the certificate
     );
   }
   t.true(blocks.every(({ certificate }) => certificate.signers.length >= 3));
+});
+
+test('CO-3, DECISIONS 28: observers of all nodes complete a round; one without a quorum fails on every node, by time alone', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  const [first, second, third] = made.kit.validators as [Signer, Signer, Signer];
+  const observed = [first, second, third].map((signer) => observationEntry(made.kit, signer));
+  for (const [index, entry] of observed.entries()) made.submit(made.names[index]!, entry);
+  const alone = observationEntry(made.kit, first, { round_id: 'alone', audit_id: 'alone' });
+  made.submit('node_0', alone);
+  await made.until(allFinal(made, [...observed, alone]), 'observations', 60_000);
+  const status = (name: string, id: string) =>
+    made.node(name).committed.rounds.rounds.find(({ roundId }) => roundId === id)?.status;
+  t.deepEqual(new Set(made.names.map((name) => status(name, 'alone'))), new Set(['Pending']));
+  await made.until(
+    () => made.names.every((name) => status(name, 'alone') === 'Failed'),
+    'the end of the round',
+    400_000,
+  );
+  equalLedgers(t, made);
+  for (const { committed } of made.nodes) t.deepEqual(committed.rounds, made.node('node_0').committed.rounds);
 });

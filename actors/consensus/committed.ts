@@ -5,6 +5,7 @@ import type { IndexEntry, LedgerView } from '../../protocol/ledger/apply.js';
 import type { Tip } from '../../protocol/ledger/header.js';
 import type { BlockChanges } from '../../protocol/ledger/overlay.js';
 import type { Registry } from '../../protocol/registry.js';
+import type { RoundsState } from '../../protocol/rounds/round.js';
 import { ReleasingMap } from '../../runtime/kernel/releasing-map.js';
 import type { LedgerReader } from '../ledger/reader.js';
 
@@ -12,15 +13,23 @@ export class Committed implements LedgerView {
   readonly chain: ChainParameters;
   tip: Tip;
   registry: Registry;
+  rounds: RoundsState;
   readonly #reader: Pick<LedgerReader, 'find' | 'refresh'>;
   /** Index entries of final blocks on their way to the database, and those blocks, oldest first. */
   readonly #recent = new ReleasingMap<string, IndexEntry>();
   readonly #unwritten: { readonly height: number; readonly index: ReadonlyMap<string, IndexEntry> }[] = [];
 
-  constructor(chain: ChainParameters, tip: Tip, registry: Registry, reader: Pick<LedgerReader, 'find' | 'refresh'>) {
+  constructor(
+    chain: ChainParameters,
+    tip: Tip,
+    registry: Registry,
+    rounds: RoundsState,
+    reader: Pick<LedgerReader, 'find' | 'refresh'>,
+  ) {
     this.chain = chain;
     this.tip = tip;
     this.registry = registry;
+    this.rounds = rounds;
     this.#reader = reader;
   }
 
@@ -37,6 +46,7 @@ export class Committed implements LedgerView {
   advance(changes: BlockChanges): void {
     this.tip = changes.tip;
     this.registry = changes.registry ?? this.registry;
+    this.rounds = changes.rounds ?? this.rounds;
     this.#unwritten.push({ height: changes.tip.height, index: changes.index });
     for (const [key, entry] of changes.index) this.#recent.set(key, entry);
   }

@@ -8,6 +8,7 @@ import { indexKey } from '../../protocol/ledger/apply.js';
 import { storedBlock } from '../../protocol/ledger/block.js';
 import { encodeBlock } from '../../protocol/ledger/block-codec.js';
 import { registryText } from '../../protocol/registry.js';
+import { roundsChange } from '../../protocol/rounds/text.js';
 import type { FinalizedBlock } from '../ingress/contract.js';
 import type { FinalizedForStore } from '../store/contract.js';
 import type { Blocks, ExecutedBlock } from './blocks.js';
@@ -78,6 +79,7 @@ export function finalMessages(
       contents,
       head: JSON.stringify(block.changes.tip),
       registry,
+      rounds: block.rounds === null ? null : roundsChange(block.rounds.before, block.rounds.after),
     },
     ingress: {
       height: ref.height,

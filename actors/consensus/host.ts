@@ -27,6 +27,7 @@ import { isPeerGone, LedgerWriter } from './ledger-writer.js';
 import type { Mempool, Pooled } from './mempool.js';
 import type { ConsensusMetrics } from './metrics.js';
 import { Network, type TimelessInput } from './network.js';
+import { isDue, RoundClock, tellRounds } from './rounds.js';
 import type { SignatureVerifier } from './validation.js';
 
 export type ConsensusLinks = {
@@ -84,11 +85,13 @@ export class Host {
   #started = false;
   #stopped = false;
   #lastNowMs = 0;
+  readonly #roundClock: RoundClock;
 
   constructor(parts: HostParts) {
     this.#parts = parts;
     const { context, links, clock, log } = parts;
     const nodes = context.validators.length;
+    this.#roundClock = new RoundClock(clock, () => this.#roundsDue());
     this.#builder = new Builder({ ...parts, nodes, ingress: links.ingress });
     this.#ledger = new LedgerWriter({ links, committed: parts.committed, clock, log, written: () => this.#tryBuild() });
     const feed = (input: TimelessInput) => this.#feed({ ...input, now: this.#now() } as Input);
@@ -108,6 +111,7 @@ export class Host {
   start(): void {
     this.#started = true;
     this.#feed({ type: 'start', now: this.#now() });
+    this.#roundsDue();
     this.#parts.checkpoints.start();
     if (this.#network === null) return;
     this.#network.start();
@@ -117,11 +121,18 @@ export class Host {
 
   /** Submissions arrived in the mempool, or left it. */
   pendingChanged(): void {
-    const { core, mempool } = this.#parts;
+    const { core, mempool, committed } = this.#parts;
     if (!this.#started) return;
     this.#barren = false;
-    if (mempool.size !== core.pendingCount) this.#feed({ type: 'pending', now: this.#now(), count: mempool.size });
+    // A round that is over counts as work though it has no entry: a block lets it fail.
+    const count = mempool.size + (isDue(committed.rounds, this.#now()) ? 1 : 0);
+    if (count !== core.pendingCount) this.#feed({ type: 'pending', now: this.#now(), count });
     this.#tryBuild();
+  }
+
+  #roundsDue(): void {
+    this.#roundClock.arm(this.#parts.committed.rounds, this.#now());
+    this.pendingChanged();
   }
 
   /** What a peer sent. Nothing in it is trusted. */
@@ -152,6 +163,7 @@ export class Host {
     this.#parts.checkpoints.stop();
     this.#ledger.stop();
     this.#network?.stop();
+    this.#roundClock.stop();
     for (const timer of [this.#timer, this.#lookTimer, this.#recoverTimer]) timer?.cancel();
   }
 
@@ -303,12 +315,13 @@ export class Host {
       metrics.entries.inc(block.pooled.length);
       metrics.blockEntries.observe(block.pooled.length);
       if (block.startedAtMs !== null) metrics.commitSeconds.observe((clock.monotonic() - block.startedAtMs) / 1000);
+      if (block.rounds !== null) tellRounds(this.#parts, block.rounds);
       checkpoints.final(block);
       this.#ledger.add(messages.store);
       this.#network?.committed(block, messages.store);
     }
     this.#ledger.flush();
-    this.pendingChanged();
+    this.#roundsDue();
   }
 
   #look(): void {

@@ -6,6 +6,10 @@ export interface ConsensusFigures {
   view(): number;
   mempool(): number;
   mempoolBytes(): number;
+  /** NaN when no round is complete. */
+  averageTis(): number;
+  excludedNodes(): number;
+  roundQuorum(): number;
 }
 
 export function createMetrics(registry: Registry, figures: ConsensusFigures, quorumSize: number) {
@@ -23,6 +27,13 @@ export function createMetrics(registry: Registry, figures: ConsensusFigures, quo
   gauge('quorate_consensus_view', 'Current view.', figures.view);
   gauge('quorate_mempool_entries', 'Submissions that wait for a block.', figures.mempool);
   gauge('quorate_mempool_bytes', 'Bytes of the submissions that wait for a block.', figures.mempoolBytes);
+  gauge(
+    'quorate_average_tis',
+    'Mean consensus TIS of the last ten complete observation rounds; NaN before the first.',
+    figures.averageTis,
+  );
+  gauge('quorate_byzantine_nodes_total', 'Observers whose observations do not count.', figures.excludedNodes);
+  gauge('quorate_round_quorum_size', 'Observations that complete a round.', figures.roundQuorum);
   gauge('quorate_quorum_size', 'Votes that make a certificate.', () => quorumSize);
   // Filled in by the part that knows; 0 on a chain of one.
   const network = {
@@ -69,6 +80,22 @@ export function createMetrics(registry: Registry, figures: ConsensusFigures, quo
       name: 'quorate_consensus_votes_total',
       help: 'Own votes signed, by kind.',
       labelNames: ['kind'] as const,
+      registers,
+    }),
+    rounds: new Counter({
+      name: 'quorate_consensus_rounds_total',
+      help: 'Observation rounds that became complete.',
+      registers,
+    }),
+    roundsFailed: new Counter({
+      name: 'quorate_consensus_rounds_failed_total',
+      help: 'Observation rounds that failed: no quorum in time, or lost with an exclusion.',
+      registers,
+    }),
+    roundSeconds: new Histogram({
+      name: 'quorate_consensus_round_duration_seconds',
+      help: 'Block time from the first observation of a round to its quorum.',
+      buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300],
       registers,
     }),
     blocks: new Counter({ name: 'quorate_consensus_blocks_total', help: 'Blocks that became final.', registers }),

@@ -16,6 +16,7 @@ import {
   makeTestkit,
   type Testkit,
 } from '../../protocol/ledger/testkit.js';
+import { NO_ROUNDS } from '../../protocol/rounds/round.js';
 import { type Epoch, parseValidatorSet, type ValidatorSet } from '../../protocol/validators.js';
 import {
   encodeEpoch,
@@ -90,7 +91,7 @@ interface Replayed {
 async function replayed(log: FakeLog, tip: Tip = log.kit.view.tip): Promise<Replayed> {
   const { kit } = log;
   const reader = { find: () => undefined, refresh: () => undefined } as unknown as LedgerReader;
-  const committed = new Committed(kit.genesis.chain, tip, kit.genesis.registry, reader);
+  const committed = new Committed(kit.genesis.chain, tip, kit.genesis.registry, NO_ROUNDS, reader);
   const written: number[] = [];
   const epochs: { head: Tip; set: ValidatorSet }[] = [];
   const walWriter = (

@@ -3,7 +3,6 @@
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { listenRefusal } from '../../config/listen-refusal.js';
-import { problem } from '../../observability/problems.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { sha256Hex } from '../../protocol/crypto/hash.js';
 import { parseGenesis } from '../../protocol/genesis.js';
@@ -15,6 +14,7 @@ import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
 import { batchSize, VerifyPool } from '../verify/pool.js';
+import { Accuser } from './accuser.js';
 import { Answers } from './answers.js';
 import { Batches } from './batches.js';
 import { Connections } from './connections.js';
@@ -27,12 +27,14 @@ import { createMetrics } from './metrics.js';
 import { Queries } from './queries.js';
 import { Recorded } from './recorded.js';
 import { isGranted, type WishSigner, wishEnvelope } from './registry-wish.js';
+import { handleRpc, type RpcParts } from './rpc.js';
 import type { IngressConfig } from './spec.js';
 import { emptySubmission } from './submission.js';
 
 interface State {
   readonly context: ActorContext<DoorLinks, IngressConfig>;
   readonly door: Door;
+  readonly rpc: RpcParts;
   readonly recorded: Recorded;
   readonly idempotencyKeys: IdempotencyKeys;
   readonly server: FastifyInstance;
@@ -108,6 +110,16 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       verifyBatchSize: (waiting) => batchSize(waiting, inForce.config.settings.verify),
     });
     const signer = { nodeId: config.nodeId, ed25519, secretKey: ed25519.keyPair(config.seed).secretKey };
+    const queries = new Queries({
+      ledger,
+      door,
+      recorded,
+      answers,
+      genesis,
+      nodeId: config.nodeId,
+      publicKey: config.publicKey,
+    });
+    const accuser = new Accuser({ door, signer, registry: () => keyring.registry, clock });
     const server = createServer({
       door,
       batches: new Batches({
@@ -117,15 +129,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
         entriesMax: () => limits().batch_entries,
         bodyMax: () => limits().body_bytes,
       }),
-      queries: new Queries({
-        ledger,
-        door,
-        recorded,
-        answers,
-        genesis,
-        nodeId: config.nodeId,
-        publicKey: config.publicKey,
-      }),
+      queries,
       answers,
       metrics,
       clock,
@@ -137,6 +141,17 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     const state: State = {
       context,
       door,
+      rpc: {
+        door,
+        answers,
+        metrics,
+        clock,
+        log,
+        limits,
+        rounds: () => queries.rounds(),
+        report: (name, value) => context.report(name, value),
+        accuse: (nodeId, body) => accuser.accuse(nodeId, body),
+      },
       recorded,
       idempotencyKeys,
       server,
@@ -172,8 +187,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     peerUp: (state) => state.door.peerUp(),
   },
   ask: {
-    rpc: (_state, { requestId, path }) =>
-      problem('unavailable', { requestId, detail: `${path} is not served by this version` }),
+    rpc: ({ rpc }, request) => handleRpc(rpc, request),
   },
 
   reconfigure: {

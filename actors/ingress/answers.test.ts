@@ -19,6 +19,7 @@ const TOLD: { readonly [Code in RefusalCode]: number | null } = {
   payload: 422,
   'too-large': 413,
   'block-full': null,
+  'rounds-waiting': 503,
 };
 
 for (const code of Object.keys(TOLD) as RefusalCode[]) {

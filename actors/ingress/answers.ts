@@ -34,6 +34,7 @@ const SLUG_OF_CODE: Readonly<Record<string, ProblemSlug>> = {
   'unknown-kind': 'unknown-kind',
   payload: 'invalid-payload',
   'too-large': 'body-too-large',
+  'rounds-waiting': 'overloaded',
 };
 
 const JSON_HEADERS = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' } as const;

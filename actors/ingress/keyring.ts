@@ -7,6 +7,7 @@ import {
   attestationJson,
 } from '../../protocol/attestation.js';
 import type { JsonObject } from '../../protocol/json.js';
+import { OBSERVATION } from '../../protocol/kinds/observation.js';
 import type { KeyRecord } from '../../protocol/kinds/registry-kind.js';
 import {
   isOpen,
@@ -17,6 +18,8 @@ import {
   maySign,
   type Registry,
   restoreRegistry,
+  roleFor,
+  signerOf,
 } from '../../protocol/registry.js';
 import type { Prepared } from '../../protocol/submission.js';
 import { CHECK_ED25519, CHECK_HMAC, CHECK_HMAC_DIGEST, type SignatureCheck } from '../verify/checks.js';
@@ -74,7 +77,7 @@ export class Keyring {
     const holders =
       prepared.alg === null
         ? keysForKind(this.#registry, 'pcs', nowMs).map(({ client, key }) => ({ issuer: client.issuer, key }))
-        : keysOf(this.#registry, prepared.issuer)
+        : keysOf(this.#registry, prepared.issuer, prepared.kind)
             .filter((key) => key.alg === prepared.alg && isOpen(key, nowMs))
             .map((key) => ({ issuer: prepared.issuer, key }));
     const candidates: Candidate[] = [];
@@ -99,7 +102,7 @@ export class Keyring {
     }
     const { issuer, keyId, nodeId, signature } = attestation;
     const home = this.#options.validators.get(nodeId);
-    const key = keyOf(this.#registry, issuer, keyId);
+    const key = keyOf(this.#registry, issuer, keyId, prepared.kind);
     if (home === undefined || key === undefined || !isOpen(key, nowMs)) return [];
     if (prepared.alg !== null && (prepared.alg !== key.alg || prepared.issuer !== issuer)) return [];
     const message = attestationBytes(this.#options.chainId, prepared.body, attestation);
@@ -125,9 +128,10 @@ export class Keyring {
   /** Why `candidates` found none. Says no more than a client with a wrong key may know. */
   whyNone(prepared: Prepared, nowMs: number): Refusal {
     if (prepared.alg === null) return { slug: 'unknown-key', detail: 'no registered key may sign kind pcs' };
-    const keys = keysOf(this.#registry, prepared.issuer).filter((key) => key.alg === prepared.alg);
+    const keys = keysOf(this.#registry, prepared.issuer, prepared.kind).filter((key) => key.alg === prepared.alg);
     if (keys.length === 0) {
-      return { slug: 'unknown-key', detail: `issuer ${prepared.issuer} has no ${prepared.alg} key here` };
+      const what = prepared.kind === OBSERVATION ? 'is no observer' : `has no ${prepared.alg} key here`;
+      return { slug: 'unknown-key', detail: `issuer ${prepared.issuer} ${what}` };
     }
     if (!keys.some((key) => isOpen(key, nowMs))) {
       return { slug: 'key-not-valid-now', detail: `no ${prepared.alg} key of ${prepared.issuer} is valid now` };
@@ -158,10 +162,11 @@ export class Keyring {
   judge(submission: Submission): Refusal | null {
     const prepared = submission.prepared!;
     const { issuer, keyId } = submission.verifiedBy!;
-    const key = keyOf(this.#registry, issuer, keyId);
+    const key = keyOf(this.#registry, issuer, keyId, prepared.kind);
     if (key === undefined) return { slug: 'unknown-key', detail: `key ${keyId} of ${issuer} was removed` };
-    if (!this.#registry.issuers.get(issuer)!.roles.includes('submit')) {
-      return { slug: 'forbidden', detail: `${issuer} has not the role submit` };
+    const role = roleFor(prepared.kind);
+    if (!signerOf(this.#registry, issuer, prepared.kind)!.roles.includes(role)) {
+      return { slug: 'forbidden', detail: `${issuer} has not the role ${role}` };
     }
     const kind = this.#registry.checks.get(prepared.kind);
     if (kind === undefined) {

@@ -86,6 +86,12 @@ export function createMetrics(registry: Registry, depth: () => number) {
       labelNames: ['result'] as const,
       registers,
     }),
+    badObservations: new Counter({
+      name: 'quorate_observation_bad_signatures_total',
+      help: 'Observations that a peer sent over its own connection and whose signature does not hold.',
+      labelNames: ['peer'] as const,
+      registers,
+    }),
     /** Starts the clock of a stage; the returned function stops it. */
     stage: (stage: StageName) => stages.startTimer({ stage }),
     outcome: (status: number) => (status === 200 ? accepted : escalated).inc(),

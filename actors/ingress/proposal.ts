@@ -1,7 +1,7 @@
 // From bytes to what consensus takes: parse by route, the identity of the content, the packed columns of a proposal.
 // Called by the door. Pure.
 
-import { type Prepared, prepareEnvelope, preparePcs } from '../../protocol/submission.js';
+import { type Prepared, prepareEnvelope, prepareObservation, preparePcs } from '../../protocol/submission.js';
 import { InboxRoute } from '../../protocol/wal-record.js';
 import { packBytes } from '../../runtime/kernel/batch.js';
 import type { TransferListItem } from '../../runtime/kernel/contract.js';
@@ -10,6 +10,7 @@ import { bytesKey, keyBytes, type Submission } from './submission.js';
 
 /** Throws JsonError, ShapeError (400) or SignatureFormatError (401). */
 export function prepare(route: number, raw: Uint8Array): Prepared {
+  if (route === InboxRoute.observation) return prepareObservation(raw);
   return route === InboxRoute.pcs ? preparePcs(raw) : prepareEnvelope(raw);
 }
 

@@ -4,6 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
 import type { Genesis } from '../../protocol/genesis.js';
 import { ledgerPageText } from '../../protocol/ledger/block.js';
+import { roundAnswer, roundsAnswer } from '../../protocol/rounds/answer.js';
+import type { RoundsState } from '../../protocol/rounds/round.js';
 import { firstEpoch, validatorSetJson } from '../../protocol/validators.js';
 import type { LedgerReader } from '../ledger/reader.js';
 import type { Answers } from './answers.js';
@@ -40,6 +42,8 @@ export class Queries {
       ['/v1/submissions/:digest', (request) => this.#submission(request)],
       ['/v1/submissions', (request) => this.#byName(request)],
       ['/v1/ledger', (request) => this.#ledgerPage(request)],
+      ['/v1/rounds', async () => answers.json(JSON.stringify(roundsAnswer(await this.rounds())))],
+      ['/v1/rounds/:roundId', (request) => this.#round(request)],
       ['/v1/validators', () => answers.json(ledger.validators ?? firstValidators)],
       ['/v1/status', () => this.#status()],
     ];
@@ -117,6 +121,21 @@ export class Queries {
     return answers.json(ledgerPageText(blocks, ledger.hasBlock(height) ? height : null));
   }
 
+  /** The observation rounds, at least as new as what clients were told. */
+  async rounds(): Promise<RoundsState> {
+    await this.#catchUp();
+    return this.#parts.ledger.rounds;
+  }
+
+  async #round(request: FastifyRequest): Promise<Answer> {
+    const { roundId } = request.params as { roundId: string };
+    const state = await this.rounds();
+    const round = state.rounds.find((each) => each.roundId === roundId);
+    const { answers } = this.#parts;
+    if (round !== undefined) return answers.json(JSON.stringify(roundAnswer(state, round)));
+    return answers.problem({ slug: 'unknown-round', detail: `Round not found: ${roundId.slice(0, 128)}` }, request.id);
+  }
+
   #status(): Answer {
     const { ledger, genesis, door, answers, nodeId, publicKey } = this.#parts;
     const head = ledger.head;
@@ -140,7 +159,8 @@ export class Queries {
   async #catchUp(): Promise<void> {
     const { ledger, door } = this.#parts;
     const height = door.finalHeight;
-    for (let waitedMs = 0; height > 0 && !ledger.hasBlock(height); waitedMs += CATCH_UP_STEP_MS) {
+    // The head is committed last: a block that is there may not be found by index, digest or round yet.
+    for (let waitedMs = 0; height > 0 && headHeight(ledger) < height; waitedMs += CATCH_UP_STEP_MS) {
       if (waitedMs >= CATCH_UP_MS) return;
       await delay(CATCH_UP_STEP_MS);
       ledger.refresh();
@@ -155,6 +175,10 @@ const CATCH_UP_STEP_MS = 10;
 interface TipFacts {
   readonly height: number;
   readonly hash: string;
+}
+
+function headHeight({ head }: Pick<LedgerReader, 'head'>): number {
+  return head === undefined ? 0 : (JSON.parse(head) as TipFacts).height;
 }
 
 /** A positive count, `missing` when absent, null when it is none. */

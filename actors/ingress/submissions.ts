@@ -1,4 +1,4 @@
-// POST /v1/submissions and /v1/pcs/submit, on node's own HTTP: the hot routes. Called by the server before its router,
+// POST /v1/submissions, /v1/pcs/submit and /v1/observations, on node's own HTTP: the hot routes. Called by the server before its router,
 // which would cost them more than HTTP itself. It parses no body: the log comes first.
 import type { IncomingMessage, OutgoingHttpHeader, ServerResponse } from 'node:http';
 import { requestIdOf } from '../../observability/request-id.js';
@@ -15,6 +15,7 @@ import { waitOf } from './wait.js';
 const ROUTES: ReadonlyMap<string, number> = new Map([
   ['/v1/submissions', InboxRoute.envelope],
   ['/v1/pcs/submit', InboxRoute.pcs],
+  ['/v1/observations', InboxRoute.observation],
 ]);
 
 export class Submissions {

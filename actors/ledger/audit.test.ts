@@ -19,6 +19,7 @@ import {
   type Testkit,
 } from '../../protocol/ledger/testkit.js';
 import { registryText } from '../../protocol/registry.js';
+import { NO_ROUNDS } from '../../protocol/rounds/round.js';
 import { type ValidatorSet, withEpoch } from '../../protocol/validators.js';
 import { type AuditedLedger, auditLedger, type LedgerAudit } from './audit.js';
 
@@ -38,6 +39,7 @@ function asLedger(fake: Fake): AuditedLedger {
     find: (key) => fake.index.get(key),
     hint: (digest) => fake.hints.get(digest.toString('hex')),
     block: (height) => fake.blocks.get(height),
+    rounds: NO_ROUNDS,
   };
 }
 
@@ -260,6 +262,7 @@ test('blocks of a later epoch follow those before it, and what it voids is no pa
   const base = {
     chain: kit.genesis.chain,
     registry: view.registry,
+    rounds: view.rounds,
     tip: entered,
     find: (key: string) => view.find(key),
   };

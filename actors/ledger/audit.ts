@@ -17,10 +17,12 @@ import {
 } from '../../protocol/ledger/header.js';
 import { certifiedChecks } from '../../protocol/receipt-verify.js';
 import { type Registry, registryText } from '../../protocol/registry.js';
+import { NO_ROUNDS, type RoundsState } from '../../protocol/rounds/round.js';
+import { roundsChange, roundsChangeText } from '../../protocol/rounds/text.js';
 import { epochAt, type ValidatorSet, validatorsHash } from '../../protocol/validators.js';
 import type { LedgerReader } from './reader.js';
 
-export type AuditedLedger = Pick<LedgerReader, 'head' | 'registry' | 'find' | 'hint' | 'block'>;
+export type AuditedLedger = Pick<LedgerReader, 'head' | 'registry' | 'rounds' | 'find' | 'hint' | 'block'>;
 
 export interface AuditOptions {
   readonly genesis: Genesis;
@@ -35,6 +37,7 @@ export interface LedgerAudit {
   /** Where the good part ends: everything up to here is proven. */
   readonly tip: Tip;
   readonly registry: Registry;
+  readonly rounds: RoundsState;
   readonly entries: number;
   /** The first thing that is wrong; `height` is the last good one. Null when all of it holds together. */
   readonly fault: string | null;
@@ -45,20 +48,22 @@ export function auditLedger(options: AuditOptions): LedgerAudit {
   const { genesis, ledger, onBlock } = options;
   let tip = genesisTip(genesis.chainIdHex, genesis.validatorsHash, genesis.validators.length);
   let registry = genesis.registry;
+  let rounds = NO_ROUNDS;
   let entries = 0;
-  const end = (fault: string | null): LedgerAudit => ({ tip, registry, entries, fault });
+  const end = (fault: string | null): LedgerAudit => ({ tip, registry, rounds, entries, fault });
   const headHeight = storedTip(ledger)?.height ?? 0;
   while (tip.height < headHeight) {
     const height = tip.height + 1;
     const base = inEpoch(tip, options.validators);
-    const good = auditBlock(options, base, registry);
+    const good = auditBlock(options, base, registry, rounds);
     if (typeof good === 'string') return end(`block ${height}: ${good}`);
     tip = nextTip(base, good.block.header, good.block.hash);
     registry = good.registry;
+    rounds = good.rounds;
     entries += good.block.entries.length;
     onBlock?.(good.block);
   }
-  return end(endFault(ledger, inEpoch(tip, options.validators), tip, registry));
+  return end(endFault(ledger, inEpoch(tip, options.validators), tip, registry) ?? roundsFault(ledger, rounds));
 }
 
 /** The tip that the next block continues: the epoch in force at its height may be a later one. */
@@ -71,7 +76,8 @@ function auditBlock(
   { genesis, ledger, validators, ed25519 }: AuditOptions,
   tip: Tip,
   registry: Registry,
-): { readonly block: StoredBlock; readonly registry: Registry } | string {
+  rounds: RoundsState,
+): { readonly block: StoredBlock; readonly registry: Registry; readonly rounds: RoundsState } | string {
   const height = tip.height + 1;
   let block: StoredBlock | undefined;
   try {
@@ -87,7 +93,7 @@ function auditBlock(
   const failed = certified.find(({ ok }) => !ok);
   if (failed !== undefined) return `${failed.name}: ${failed.detail}`;
   const result = executeBlock(
-    viewBelow(genesis, ledger, tip, registry),
+    viewBelow(genesis, ledger, tip, registry, rounds),
     block.entries.map(restoreEntry),
     blockTimeMs(tip, timestampMs(header)),
   );
@@ -97,15 +103,23 @@ function auditBlock(
   if (unlike !== null) return unlike;
   const outcome = block.entries.findIndex((entry, index) => entry.outcome !== result.accepted[index]!.outcome);
   if (outcome !== -1) return `entry ${outcome} has another outcome than executing it gives`;
-  return tablesFault(ledger, block) ?? { block, registry: result.registry ?? registry };
+  const after = { registry: result.registry ?? registry, rounds: result.rounds ?? rounds };
+  return tablesFault(ledger, block) ?? { block, ...after };
 }
 
 /** The state before the block at `tip.height + 1`, seen through the index of the whole ledger. */
-function viewBelow(genesis: Genesis, ledger: AuditedLedger, tip: Tip, registry: Registry): LedgerView {
+function viewBelow(
+  genesis: Genesis,
+  ledger: AuditedLedger,
+  tip: Tip,
+  registry: Registry,
+  rounds: RoundsState,
+): LedgerView {
   return {
     chain: genesis.chain,
     tip,
     registry,
+    rounds,
     find(key) {
       const found = ledger.find(key);
       return found === undefined || found.height > tip.height ? undefined : found;
@@ -143,6 +157,18 @@ function endFault(ledger: AuditedLedger, next: Tip, tip: Tip, registry: Registry
   if (stored !== undefined && stored !== registryText(registry))
     return 'the stored registry is not what the blocks lead to';
   return stored === undefined && registry.version > 0 ? 'the registry of the blocks is not stored' : null;
+}
+
+/** A part that cannot be read says so itself. */
+function roundsFault(ledger: AuditedLedger, rounds: RoundsState): string | null {
+  try {
+    const stored = roundsChangeText(roundsChange(NO_ROUNDS, ledger.rounds));
+    return stored === roundsChangeText(roundsChange(NO_ROUNDS, rounds))
+      ? null
+      : 'the stored observation rounds are not what the blocks lead to';
+  } catch (error) {
+    return `the stored observation rounds cannot be read: ${(error as Error).message}`;
+  }
 }
 
 function storedTip(ledger: AuditedLedger): Tip | undefined {

@@ -2,6 +2,8 @@
 // writes. A read sees what was committed when this turn of the event loop began, or later.
 import type { StoredBlock } from '../../protocol/ledger/block.js';
 import { decodeBlock } from '../../protocol/ledger/block-codec.js';
+import { NO_ROUNDS, type RoundsState } from '../../protocol/rounds/round.js';
+import { restoreRounds } from '../../protocol/rounds/text.js';
 import {
   digestKey,
   type IndexValue,
@@ -9,11 +11,13 @@ import {
   META_CHAIN,
   META_HEAD,
   META_REGISTRY,
+  META_ROUNDS,
   META_VALIDATORS,
   openTables,
   type Position,
   readIndexValue,
   readPosition,
+  roundKey,
   type Tables,
 } from './tables.js';
 
@@ -49,6 +53,11 @@ export class LedgerReader {
 
   get registry(): string | undefined {
     return this.#tables.meta.get(META_REGISTRY);
+  }
+
+  /** Observation rounds at the head. */
+  get rounds(): RoundsState {
+    return readRounds(this.#tables);
   }
 
   /** The validator set with its epochs as JSON text, undefined in the first epoch. */
@@ -100,4 +109,10 @@ export class LedgerReader {
     await this.#tables.root.close();
     await this.#tables.bodies.close();
   }
+}
+
+/** Throws RoundsTextError when what is stored is of another version, or incomplete. */
+export function readRounds({ meta }: Pick<Tables, 'meta'>): RoundsState {
+  const summary = meta.get(META_ROUNDS);
+  return summary === undefined ? NO_ROUNDS : restoreRounds(summary, (number) => meta.get(roundKey(number)));
 }

@@ -13,6 +13,8 @@ export const META_CHAIN = 'chain';
 export const META_HEAD = 'head';
 /** Registry in force at the head, canonical JSON. */
 export const META_REGISTRY = 'registry';
+/** Observation rounds at the head, canonical JSON (protocol/rounds/text); absent before the first observation. */
+export const META_ROUNDS = 'rounds';
 
 /** The validators and their epochs, as GET /v1/validators answers; absent while the chain is in its first epoch. */
 export const META_VALIDATORS = 'validators';
@@ -74,6 +76,11 @@ export function openTables(path: string, readOnly: boolean): Tables {
     digests: root.openDB<Buffer, Buffer>({ name: 'digests', ...bytes }),
     rejected: root.openDB<Buffer, Buffer>({ name: 'rejected', ...bytes }),
   };
+}
+
+/** Key of a kept round in `meta`: one each, so that an observation rewrites its own round and no other. */
+export function roundKey(number: number): string {
+  return `round/${number}`;
 }
 
 /** Raw bytes of `issuer \0 id`; both are ASCII (INTERFACE.md, FORMATS C2). */

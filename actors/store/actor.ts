@@ -3,6 +3,7 @@
 // block the database for ever. Everything is encoded before a transaction opens.
 import { statfsSync } from 'node:fs';
 import { event } from '../../observability/events.js';
+import type { RoundsChange } from '../../protocol/rounds/text.js';
 import { EXIT } from '../../runtime/exit-codes.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
@@ -16,8 +17,10 @@ import {
   META_HEAD,
   META_LAYOUT,
   META_REGISTRY,
+  META_ROUNDS,
   META_VALIDATORS,
   positionValue,
+  roundKey,
   type Tables,
 } from '../ledger/tables.js';
 import { type FinalizedForStore, type StoreContract, storePolicies } from './contract.js';
@@ -145,6 +148,8 @@ interface EncodedBlocks {
   readonly digests: readonly Row[];
   readonly head: string;
   readonly registry: string | null;
+  /** In block order: a later change of a round replaces an earlier one. */
+  readonly rounds: readonly RoundsChange[];
 }
 
 /** Keys sorted: LMDB then walks its tree once instead of once a key. */
@@ -159,6 +164,7 @@ function encode(sources: readonly FinalizedForStore[]): EncodedBlocks {
     digests: digests.sort(byKey),
     head: sources.at(-1)!.head,
     registry: sources.findLast(({ registry }) => registry !== null)?.registry ?? null,
+    rounds: sources.flatMap(({ rounds }) => rounds ?? []),
   };
 }
 
@@ -172,7 +178,7 @@ function encodeRows({ height, keys, digests, contents }: FinalizedForStore, inde
   }
 }
 
-function put(tables: Tables, { blocks, index, digests, head, registry }: EncodedBlocks): void {
+function put(tables: Tables, { blocks, index, digests, head, registry, rounds }: EncodedBlocks): void {
   tables.bodies.transactionSync(() => {
     for (const { height, bytes } of blocks) tables.blocks.putSync(height, bytes);
   });
@@ -181,8 +187,15 @@ function put(tables: Tables, { blocks, index, digests, head, registry }: Encoded
     // Two issuers may submit one PCS: the first keeps the digest, the other is found by issuer and id.
     for (const { key, value } of digests) tables.digests.putSync(key, value, { noOverwrite: true });
     if (registry !== null) tables.meta.putSync(META_REGISTRY, registry);
+    for (const change of rounds) putRounds(tables, change);
     tables.meta.putSync(META_HEAD, head);
   });
+}
+
+function putRounds({ meta }: Tables, { summary, changed, removed }: RoundsChange): void {
+  for (const [number, text] of changed) meta.putSync(roundKey(number), text);
+  for (const number of removed) meta.removeSync(roundKey(number));
+  meta.putSync(META_ROUNDS, summary);
 }
 
 function bufferOf(bytes: Uint8Array): Buffer {

@@ -1,5 +1,6 @@
 // Messages of the store: the only writer of the ledger database. Senders: consensus (finalized blocks), ingress
 // (rejections). Readers open the database themselves, read-only.
+import type { RoundsChange } from '../../protocol/rounds/text.js';
 import type { Policies } from '../../runtime/kernel/contract.js';
 
 /** One finalized block, encoded by consensus before it is sent: the store adds nothing to it. */
@@ -17,6 +18,8 @@ export interface FinalizedForStore {
   readonly head: string;
   /** The registry after this block as JSON text, when the block changed it. */
   readonly registry: string | null;
+  /** What the block changed in the observation rounds, when it did. */
+  readonly rounds: RoundsChange | null;
 }
 
 export type StoreContract = {

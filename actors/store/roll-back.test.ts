@@ -6,6 +6,7 @@ import test from 'ava';
 import { encodeBlock } from '../../protocol/ledger/block-codec.js';
 import { after, devEntry, makeBlock, makeTestkit, registryEntry, store } from '../../protocol/ledger/testkit.js';
 import { registryText } from '../../protocol/registry.js';
+import { NO_ROUNDS } from '../../protocol/rounds/round.js';
 import { auditLedger } from '../ledger/audit.js';
 import { closeLedger, openLedger } from '../ledger/environment.js';
 import { LedgerReader } from '../ledger/reader.js';
@@ -63,7 +64,7 @@ test('DECISIONS 27: a ledger that is rolled back is whole at the height that sta
   t.deepEqual(cut.names, ['dev\0a', 'dev\0b']);
   t.is(cut.registry.version, 1);
 
-  await rollBackLedger(path, { tip: kit.view.tip, registry: kit.genesis.registry });
+  await rollBackLedger(path, { tip: kit.view.tip, registry: kit.genesis.registry, rounds: NO_ROUNDS });
   const none = await audit();
   t.is(none.fault, null);
   t.deepEqual([none.tip.height, none.names, none.head], [0, [], undefined]);

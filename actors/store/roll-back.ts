@@ -5,13 +5,25 @@ import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Tip } from '../../protocol/ledger/header.js';
 import { type Registry, registryText } from '../../protocol/registry.js';
+import { NO_ROUNDS, type RoundsState } from '../../protocol/rounds/round.js';
+import { keptRounds, roundsChange } from '../../protocol/rounds/text.js';
 import { closeLedger, openLedger } from '../ledger/environment.js';
-import { LEDGER_PARTS, META_HEAD, META_REGISTRY, readIndexValue, readPosition, type Tables } from '../ledger/tables.js';
+import {
+  LEDGER_PARTS,
+  META_HEAD,
+  META_REGISTRY,
+  META_ROUNDS,
+  readIndexValue,
+  readPosition,
+  roundKey,
+  type Tables,
+} from '../ledger/tables.js';
 
 /** The part of the ledger that stays. */
 export interface TrustedLedger {
   readonly tip: Tip;
   readonly registry: Registry;
+  readonly rounds: RoundsState;
 }
 
 /** What is stored behind `tip` is removed, found by looking at every entry: a damaged block cannot name its own. */
@@ -44,7 +56,7 @@ function cutBodies({ blocks }: Tables, height: number): void {
   for (const key of [...blocks.getKeys({ start: height + 1 })]) blocks.removeSync(key);
 }
 
-function cutIndex({ index, digests, meta }: Tables, { tip, registry }: TrustedLedger): void {
+function cutIndex({ index, digests, meta }: Tables, { tip, registry, rounds }: TrustedLedger): void {
   const { height } = tip;
   for (const { key, value } of index.getRange({})) if (readIndexValue(value).height > height) index.removeSync(key);
   for (const { key, value } of digests.getRange({})) if (readPosition(value).height > height) digests.removeSync(key);
@@ -52,4 +64,18 @@ function cutIndex({ index, digests, meta }: Tables, { tip, registry }: TrustedLe
   else meta.putSync(META_HEAD, JSON.stringify(tip));
   if (registry.version === 0) meta.removeSync(META_REGISTRY);
   else meta.putSync(META_REGISTRY, registryText(registry));
+  cutRounds(meta, rounds);
+}
+
+function cutRounds(meta: Tables['meta'], rounds: RoundsState): void {
+  const stored = meta.get(META_ROUNDS);
+  if (stored === undefined) return;
+  for (const number of keptRounds(stored)) meta.removeSync(roundKey(number));
+  if (rounds.opened === 0 && rounds.excluded.length === 0) {
+    meta.removeSync(META_ROUNDS);
+    return;
+  }
+  const { summary, changed } = roundsChange(NO_ROUNDS, rounds);
+  for (const [number, text] of changed) meta.putSync(roundKey(number), text);
+  meta.putSync(META_ROUNDS, summary);
 }

@@ -35,6 +35,7 @@ export function finalMessagesOf(kit: Testkit, made: MadeBlock): FinalMessages {
       contents,
       head: JSON.stringify(made.changes.tip),
       registry,
+      rounds: null,
     },
     ingress: {
       height: header.height,

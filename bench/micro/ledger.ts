@@ -10,6 +10,7 @@ import { decodeBlock, encodeBlock } from '../../protocol/ledger/block-codec.js';
 import { type BlockResult, executeBlock } from '../../protocol/ledger/execute.js';
 import { blockHash, genesisTip, headerText, makeHeader } from '../../protocol/ledger/header.js';
 import { verifyReceipt } from '../../protocol/receipt-verify.js';
+import { NO_ROUNDS } from '../../protocol/rounds/round.js';
 import { prepareEnvelope } from '../../protocol/submission.js';
 import { firstEpoch, validatorSetJson } from '../../protocol/validators.js';
 import type { Bench } from './harness.js';
@@ -74,7 +75,7 @@ function makeGenesis(samples: Samples): Genesis {
 
 function emptyLedger(genesis: Genesis): LedgerView {
   const tip = genesisTip(genesis.chainIdHex, genesis.validatorsHash, genesis.validators.length);
-  return { chain: genesis.chain, tip, registry: genesis.registry, find: () => undefined };
+  return { chain: genesis.chain, tip, registry: genesis.registry, rounds: NO_ROUNDS, find: () => undefined };
 }
 
 function entriesOf({ bodies, issuer, publicKey }: Samples): Entry[][] {

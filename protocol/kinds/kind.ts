@@ -21,7 +21,7 @@ export interface Kind {
 }
 
 /** Names that operator schemas cannot take: built in now, or promised by the interface. */
-export const RESERVED_KIND_NAMES: readonly string[] = ['note', 'pcs', 'observation', 'registry'];
+export const RESERVED_KIND_NAMES: readonly string[] = ['note', 'pcs', 'observation', 'accusation', 'registry'];
 
 /** The value is JSON but not the shape asked for (HTTP 400). */
 export class ShapeError extends Error {

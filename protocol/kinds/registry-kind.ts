@@ -54,6 +54,8 @@ export interface RegistryFrame {
   readonly validators: ReadonlySet<string>;
   /** Issuers that are not clients: operator keys and validators. */
   readonly reserved: ReadonlySet<string>;
+  /** Validators as observers: their keys sign observations and accusations, and nothing else that comes in as a submission. */
+  readonly observers: readonly ClientRecord[];
   /** Public keys, hex, that were screened before and need not be again (a screening costs a millisecond). */
   readonly screened: ReadonlySet<string>;
 }

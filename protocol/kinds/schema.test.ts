@@ -124,7 +124,7 @@ test('names of kinds: the rule of envelopes, and no built-in one', (t) => {
   }
   t.is(compileKind('a'.repeat(32), {}).name.length, 32);
   for (const name of builtinKinds.keys()) t.true(RESERVED_KIND_NAMES.includes(name));
-  t.deepEqual([...builtinKinds.keys()], ['note', 'pcs']);
+  t.deepEqual([...builtinKinds.keys()], ['note', 'pcs', 'observation', 'accusation']);
 });
 
 const leaf = fc.oneof(

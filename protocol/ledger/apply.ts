@@ -7,10 +7,25 @@ import { canonicalize } from '../canonical.js';
 import { sha256 } from '../crypto/hash.js';
 import type { ChainParameters } from '../genesis.js';
 import type { JsonObject } from '../json.js';
+import { ACCUSATION, readAccusation } from '../kinds/accusation.js';
 import { type FieldError, ShapeError } from '../kinds/kind.js';
 import { RECORDED } from '../kinds/note.js';
+import { asObservation, OBSERVATION, observationSignature } from '../kinds/observation.js';
 import { leafHash } from '../merkle.js';
-import { isOpen, keyOf, mayAttest, maySign, nextRegistry, type Registry, registryText } from '../registry.js';
+import {
+  isOpen,
+  keyOf,
+  mayAttest,
+  maySign,
+  nextRegistry,
+  type Registry,
+  registryText,
+  roleFor,
+  signerOf,
+} from '../registry.js';
+import { accuse, observe } from '../rounds/fold.js';
+import type { RoundsState } from '../rounds/round.js';
+import { roundsChange, roundsChangeText } from '../rounds/text.js';
 import type { Prepared } from '../submission.js';
 import type { Tip } from './header.js';
 
@@ -54,6 +69,7 @@ export interface LedgerView {
   readonly chain: ChainParameters;
   readonly tip: Tip;
   readonly registry: Registry;
+  readonly rounds: RoundsState;
   /** The index entry under `indexKey(issuer, id)`. */
   find(key: string): IndexEntry | undefined;
 }
@@ -76,6 +92,7 @@ export const REFUSAL_STATUS = {
   payload: 422,
   'too-large': 413,
   'block-full': 503,
+  'rounds-waiting': 503,
 } as const;
 export type RefusalCode = keyof typeof REFUSAL_STATUS;
 
@@ -101,6 +118,8 @@ export interface Applied {
   readonly diff: Buffer;
   /** The registry from the next entry on, where this one changed it. */
   readonly registry?: Registry;
+  /** The rounds from the next entry on, where this one changed them. */
+  readonly rounds?: RoundsState;
 }
 
 /** What `judge` finds of an entry that is no repetition. */
@@ -113,6 +132,7 @@ export interface Judged {
 const RECORDED_TEXT = canonicalize(RECORDED);
 const DIFF_ENTRY = 1;
 const DIFF_REGISTRY = 2;
+const DIFF_ROUNDS = 3;
 
 export function refusal(code: RefusalCode, detail: string, more: Pick<Refusal, 'position' | 'errors'> = {}): Refusal {
   return { ok: false, code, status: REFUSAL_STATUS[code], detail, ...more };
@@ -125,10 +145,52 @@ export function apply(view: LedgerView, entry: Entry, blockTimeMs: number): Refu
   if (recorded !== undefined) return repetition(entry, recorded);
   const judged = judge(view.chain, view.registry, entry, blockTimeMs);
   if (!judged.ok) return judged;
+  if (entry.prepared.kind === OBSERVATION) return applyObservation(view, entry, key, blockTimeMs);
+  if (entry.prepared.kind === ACCUSATION) return applyAccusation(view, entry, key, blockTimeMs);
   const leaf = entryLeaf(entry.prepared.digest.toString('hex'), entry.prepared.body.toString('hex'), judged.outcome);
   const diff = diffBytes(key, leaf, judged.registry);
   if (judged.registry === undefined) return { ok: true, outcome: judged.outcome, leaf, diff };
   return { ok: true, outcome: judged.outcome, leaf, diff, registry: judged.registry };
+}
+
+/** Its outcome says what became of it in its round; its round is all that it changes (CO-11). */
+function applyObservation(view: LedgerView, entry: Entry, key: string, blockTimeMs: number): Refusal | Applied {
+  const { prepared } = entry;
+  const observation = asObservation(prepared.payload);
+  const digest = prepared.digest.toString('hex');
+  const observed = { observation, digest, signature: observationSignature(prepared.payload).toString('base64') };
+  const folded = observe(view.rounds, observed, view.tip.validatorCount, blockTimeMs);
+  if (folded === null) {
+    return refusal('rounds-waiting', `${observation.node_id} has opened as many rounds as may wait for their quorum`);
+  }
+  const { accepted, counted, reason, state } = folded;
+  const outcome = canonicalize({
+    accepted,
+    counted,
+    round_id: observation.round_id,
+    status: 200,
+    ...(reason === null ? {} : { reason }),
+  });
+  return withRounds(view, entry, key, outcome, state);
+}
+
+/** Validators accuse observers other than themselves; what it takes to exclude one says the fold. */
+function applyAccusation(view: LedgerView, entry: Entry, key: string, blockTimeMs: number): Refusal | Applied {
+  const { prepared, issuer } = entry;
+  const { nodeId } = readAccusation(prepared.payload);
+  if (nodeId === issuer || !view.registry.observers.has(nodeId)) {
+    return payloadRefusal([{ pointer: '/node_id', found: nodeId, allowed: `an observer other than ${issuer}` }]);
+  }
+  const said = { nodeId, accuser: issuer, digest: prepared.digest.toString('hex') };
+  const rounds = accuse(view.rounds, said, view.tip.validatorCount, blockTimeMs);
+  return withRounds(view, entry, key, RECORDED_TEXT, rounds);
+}
+
+function withRounds(view: LedgerView, { prepared }: Entry, key: string, outcome: string, rounds: RoundsState): Applied {
+  const leaf = entryLeaf(prepared.digest.toString('hex'), prepared.body.toString('hex'), outcome);
+  const diff = diffBytes(key, leaf, undefined);
+  if (rounds === view.rounds) return { ok: true, outcome, leaf, diff };
+  return { ok: true, outcome, leaf, diff: Buffer.concat([diff, roundsDiff(view.rounds, rounds)]), rounds };
 }
 
 /**
@@ -197,8 +259,8 @@ export function needsAttestation(prepared: Prepared, alg: EntryKey['alg']): bool
 
 function keyFault(registry: Registry, entry: Entry, blockTimeMs: number): Refusal | null {
   const { prepared, issuer, key } = entry;
-  const client = registry.issuers.get(issuer);
-  const record = keyOf(registry, issuer, key.keyId);
+  const client = signerOf(registry, issuer, prepared.kind);
+  const record = keyOf(registry, issuer, key.keyId, prepared.kind);
   if (client === undefined || record === undefined) {
     return refusal('unknown-key', `key ${key.keyId} of ${issuer} is not in the registry`);
   }
@@ -214,7 +276,8 @@ function keyFault(registry: Registry, entry: Entry, blockTimeMs: number): Refusa
   if (!isOpen(record, blockTimeMs)) {
     return refusal('key-window', `key ${key.keyId} of ${issuer} does not count at block time ${timeText(blockTimeMs)}`);
   }
-  if (!client.roles.includes('submit')) return refusal('forbidden', `${issuer} has not the role submit`);
+  const role = roleFor(prepared.kind);
+  if (!client.roles.includes(role)) return refusal('forbidden', `${issuer} has not the role ${role}`);
   if (!maySign(record, prepared.kind)) {
     return refusal('forbidden', `key ${key.keyId} of ${issuer} may not sign kind ${prepared.kind}`);
   }
@@ -287,4 +350,9 @@ function diffBytes(key: string, leaf: Buffer, registry: Registry | undefined): B
     diff.set(sha256(registryText(registry)), size + 1);
   }
   return diff;
+}
+
+/** 3 ‖ SHA-256 of the change as text. Of an entry behind its own diff; of time that passed before the first entry's. */
+export function roundsDiff(before: RoundsState, after: RoundsState): Buffer {
+  return Buffer.concat([Buffer.of(DIFF_ROUNDS), sha256(roundsChangeText(roundsChange(before, after)))]);
 }

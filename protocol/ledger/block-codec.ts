@@ -142,7 +142,7 @@ function hexOf(bytes: Uint8Array): string {
 function parseOrigin(text: string): Origin {
   const [route, kind, issuer, keyId, alg, publicKey] = JSON.parse(text) as JsonValue[];
   return {
-    route: route === 'pcs' ? 'pcs' : 'envelope',
+    route: route === 'pcs' || route === 'observation' ? route : 'envelope',
     kind: String(kind),
     issuer: String(issuer),
     key: {

@@ -6,15 +6,16 @@ import { type Attestation, attestationJson } from '../attestation.js';
 import { canonicalize } from '../canonical.js';
 import type { CertificateJson } from '../consensus/vote.js';
 import { sha256 } from '../crypto/hash.js';
+import { OBSERVATION } from '../kinds/observation.js';
 import { buildTree, type Tree } from '../merkle.js';
 import { certificateText, ReceiptWriter } from '../receipt.js';
-import { prepareEnvelope, preparePcs } from '../submission.js';
+import { type Prepared, prepareEnvelope, prepareObservation, preparePcs } from '../submission.js';
 import { type Entry, type EntryKey, entryLeaf, isPcsBody } from './apply.js';
 import type { BlockResult } from './execute.js';
 import { blockHash, type Header, headerText } from './header.js';
 
-/** Which call the body came through, and so how it is read again: an envelope, or a bare PCS body. */
-export type Route = 'envelope' | 'pcs';
+/** Which call the body came through, and so how it is read again: an envelope, a bare PCS body, or an observation. */
+export type Route = 'envelope' | 'pcs' | 'observation';
 
 export interface StoredEntry {
   readonly route: Route;
@@ -54,7 +55,7 @@ export function storedBlock(
   const entries = result.accepted.map(({ entry, outcome }): StoredEntry => {
     const { prepared } = entry;
     return {
-      route: isPcsBody(prepared) ? 'pcs' : 'envelope',
+      route: routeOf(prepared),
       kind: prepared.kind,
       issuer: entry.issuer,
       key: entry.key,
@@ -69,9 +70,21 @@ export function storedBlock(
   return { header, hash, certificate, chain, entries };
 }
 
+/** The form of the body: bare PCS bodies and observations are no envelopes. */
+export function routeOf(prepared: Pick<Prepared, 'alg' | 'kind'>): Route {
+  if (prepared.kind === OBSERVATION) return 'observation';
+  return prepared.alg === null ? 'pcs' : 'envelope';
+}
+
+const PREPARE: Readonly<Record<Route, (body: Uint8Array) => Prepared>> = {
+  envelope: prepareEnvelope,
+  pcs: preparePcs,
+  observation: prepareObservation,
+};
+
 /** The entry as executeBlock takes it, for replay. Its signature was verified before the block was voted for. */
 export function restoreEntry(stored: StoredEntry): Entry {
-  const prepared = stored.route === 'pcs' ? preparePcs(stored.raw) : prepareEnvelope(stored.raw);
+  const prepared = PREPARE[stored.route](stored.raw);
   const { raw, issuer, key, attestation } = stored;
   return { prepared, raw, issuer, key, attestation };
 }

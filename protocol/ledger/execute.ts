@@ -5,7 +5,18 @@ import { Buffer } from 'node:buffer';
 import { sha256 } from '../crypto/hash.js';
 import { buildTree, type Tree } from '../merkle.js';
 import type { Registry } from '../registry.js';
-import { apply, type Entry, type IndexEntry, indexKey, type LedgerView, type Refusal, refusal } from './apply.js';
+import { advance } from '../rounds/fold.js';
+import type { RoundsState } from '../rounds/round.js';
+import {
+  apply,
+  type Entry,
+  type IndexEntry,
+  indexKey,
+  type LedgerView,
+  type Refusal,
+  refusal,
+  roundsDiff,
+} from './apply.js';
 import type { EntriesResult } from './header.js';
 
 export interface AcceptedEntry {
@@ -30,6 +41,8 @@ export interface BlockResult extends EntriesResult {
   readonly index: ReadonlyMap<string, IndexEntry>;
   /** The registry after the block, where an entry changed it. */
   readonly registry: Registry | null;
+  /** The rounds after the block, where an observation or the time that passed changed them. */
+  readonly rounds: RoundsState | null;
   /** Sum of the raw bodies taken. */
   readonly sizeBytes: number;
 }
@@ -43,6 +56,9 @@ export function executeBlock(view: LedgerView, entries: readonly Entry[], blockT
   const leaves: Buffer[] = [];
   const diffs: Buffer[] = [Buffer.from(view.tip.stateDigest, 'hex')];
   const state = new BlockState(view);
+  // What is due is due before the entries, also in a block that has none (DECISIONS 28).
+  state.rounds = advance(view.rounds, blockTimeMs);
+  if (state.rounds !== view.rounds) diffs.push(roundsDiff(view.rounds, state.rounds));
   let sizeBytes = 0;
   for (const entry of entries) {
     const size = entry.raw.length;
@@ -62,6 +78,7 @@ export function executeBlock(view: LedgerView, entries: readonly Entry[], blockT
     const { digest, body, id } = entry.prepared;
     state.index.set(indexKey(entry.issuer, id), { digest, body, height, index: accepted.length });
     if (result.registry !== undefined) state.registry = result.registry;
+    if (result.rounds !== undefined) state.rounds = result.rounds;
     accepted.push({ entry, outcome: result.outcome, diff: result.diff });
     leaves.push(result.leaf);
     diffs.push(result.diff);
@@ -74,6 +91,7 @@ export function executeBlock(view: LedgerView, entries: readonly Entry[], blockT
     tree,
     index: state.index,
     registry: state.registry === view.registry ? null : state.registry,
+    rounds: state.rounds === view.rounds ? null : state.rounds,
     sizeBytes,
     entriesRoot: tree.root.toString('hex'),
     entryCount: accepted.length,
@@ -86,6 +104,7 @@ class BlockState implements LedgerView {
   readonly chain: LedgerView['chain'];
   readonly tip: LedgerView['tip'];
   registry: Registry;
+  rounds: RoundsState;
   readonly index = new Map<string, IndexEntry>();
   readonly #base: LedgerView;
 
@@ -93,6 +112,7 @@ class BlockState implements LedgerView {
     this.chain = base.chain;
     this.tip = base.tip;
     this.registry = base.registry;
+    this.rounds = base.rounds;
     this.#base = base;
   }
 

@@ -2,6 +2,7 @@
 // Called by the consensus actor to build and judge on unfinalized blocks, and by the store to write a finalized one.
 // Must never write through to its base, which other blocks of the same parent share.
 import type { Registry } from '../registry.js';
+import type { RoundsState } from '../rounds/round.js';
 import type { IndexEntry, LedgerView } from './apply.js';
 import type { BlockResult } from './execute.js';
 import { type Header, nextTip, type Tip } from './header.js';
@@ -13,6 +14,8 @@ export interface BlockChanges {
   readonly index: ReadonlyMap<string, IndexEntry>;
   /** The new version of the registry, where the block has one. */
   readonly registry: Registry | null;
+  /** The rounds after the block, where it changed them. */
+  readonly rounds: RoundsState | null;
   /** Where the chain stands after the block. */
   readonly tip: Tip;
 }
@@ -23,6 +26,7 @@ export function changesOf(tip: Tip, header: Header, hash: string, result: BlockR
     parentHash: header.parent_hash,
     index: result.index,
     registry: result.registry,
+    rounds: result.rounds,
     tip: nextTip(tip, header, hash),
   };
 }
@@ -35,6 +39,7 @@ export class Overlay implements LedgerView {
   readonly chain: LedgerView['chain'];
   readonly tip: Tip;
   readonly registry: Registry;
+  readonly rounds: RoundsState;
   readonly #base: LedgerView;
   /** Newest block first. */
   readonly #indexes: readonly ReadonlyMap<string, IndexEntry>[];
@@ -45,7 +50,7 @@ export class Overlay implements LedgerView {
    */
   constructor(base: LedgerView, blocks: readonly BlockChanges[]) {
     const indexes: ReadonlyMap<string, IndexEntry>[] = [];
-    let { tip, registry } = base;
+    let { tip, registry, rounds } = base;
     for (const block of blocks) {
       if (block.tip.height <= base.tip.height) continue;
       if (block.tip.height !== tip.height + 1 || block.parentHash !== tip.hash) {
@@ -56,10 +61,12 @@ export class Overlay implements LedgerView {
       indexes.unshift(block.index);
       tip = block.tip;
       registry = block.registry ?? registry;
+      rounds = block.rounds ?? rounds;
     }
     this.chain = base.chain;
     this.tip = tip;
     this.registry = registry;
+    this.rounds = rounds;
     this.#base = base;
     this.#indexes = indexes;
   }

@@ -10,7 +10,9 @@ import { hmacSha256 } from '../crypto/hmac.js';
 import { envelopeSignedBytes } from '../envelope.js';
 import { createGenesis, type Genesis, type GenesisDraft } from '../genesis.js';
 import type { JsonObject } from '../json.js';
-import { type Prepared, prepareEnvelope, preparePcs } from '../submission.js';
+import { type Observation, observationSignedBytes } from '../kinds/observation.js';
+import { NO_ROUNDS } from '../rounds/round.js';
+import { type Prepared, prepareEnvelope, prepareObservation, preparePcs } from '../submission.js';
 import { firstEpoch, type ValidatorSet } from '../validators.js';
 import type { Entry, IndexEntry, LedgerView } from './apply.js';
 import { type StoredBlock, storedBlock } from './block.js';
@@ -71,7 +73,13 @@ export async function makeTestkit(validatorCount = 1, draft: Partial<GenesisDraf
     dev,
     genesis,
     set: firstEpoch(genesis.chainIdHex, genesis.validators),
-    view: { chain: genesis.chain, tip, registry: genesis.registry, find: (): IndexEntry | undefined => undefined },
+    view: {
+      chain: genesis.chain,
+      tip,
+      registry: genesis.registry,
+      rounds: NO_ROUNDS,
+      find: (): IndexEntry | undefined => undefined,
+    },
   };
 }
 
@@ -145,6 +153,43 @@ export function hmacEntry(kit: Testkit, id: string): Entry {
 export function pcsEntry(kit: Testkit, changes: JsonObject = {}): Entry {
   const raw = Buffer.from(JSON.stringify({ ...GOLDEN_PCS, ...changes }));
   return attestedEntry(kit, 'hmac', 'h1', 'hmac-sha256', raw, preparePcs(raw));
+}
+
+/** The body of an observation signed by `signer` under its own name; of a score that is its components'. */
+export function signedObservation(
+  kit: Pick<Testkit, 'ed25519'>,
+  signer: Pick<Signer, 'name' | 'secretKey'>,
+  changes: { readonly tis?: number } & Partial<Observation> = {},
+): Buffer {
+  const { tis = 0.85, ...members } = changes;
+  const observation: Observation = {
+    node_id: signer.name,
+    audit_id: `audit of ${members.round_id ?? 'r'}`.replaceAll(' ', '-'),
+    round_id: 'r',
+    window_hours: 24,
+    timestamp: new Date(NOON_MS).toISOString(),
+    forecast_hash: `sha256:${'a'.repeat(64)}`,
+    outcome_hash: `sha256:${'b'.repeat(64)}`,
+    tis_components: { prediction_accuracy: tis, ethical_alignment: tis, coherence_stability: tis },
+    tis_overall: tis,
+    bias_flags: [],
+    ...members,
+  };
+  const signature = kit.ed25519.sign(observationSignedBytes(observation), signer.secretKey);
+  return Buffer.from(JSON.stringify({ observation: { ...observation, signature: [...signature] } }));
+}
+
+/** A verified observation. `keyId` is the name of a validator's one key. */
+export function observationEntry(
+  kit: Testkit,
+  signer: Signer,
+  changes: Parameters<typeof signedObservation>[2] = {},
+  keyId: string = signer.name,
+): Entry {
+  const raw = signedObservation(kit, signer, changes);
+  const prepared = prepareObservation(raw);
+  const key = { keyId, alg: 'ed25519' as const, publicKey: signer.publicKey };
+  return { prepared, raw, issuer: prepared.issuer, key, attestation: null };
 }
 
 function attestedEntry(

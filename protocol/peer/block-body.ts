@@ -11,7 +11,7 @@ import type { JsonValue } from '../json.js';
 import { ShapeError } from '../kinds/kind.js';
 import type { Entry, EntryKey } from '../ledger/apply.js';
 import { blockHash, type Header, headerText, parseHeader } from '../ledger/header.js';
-import { type Prepared, prepareEnvelope, preparePcs } from '../submission.js';
+import { type Prepared, prepareEnvelope, prepareObservation, preparePcs } from '../submission.js';
 import { InboxRoute } from '../wal-record.js';
 import { FrameError, FrameReader, FrameWriter } from './bytes.js';
 
@@ -85,14 +85,18 @@ function readHeader(text: string): Header {
 
 function readEntry(reader: FrameReader): BodyEntry {
   const route = reader.u8();
-  if (route !== InboxRoute.envelope && route !== InboxRoute.pcs) {
-    throw new FrameError('malformed', `route ${route}, expected 1 or 2`);
-  }
+  checkRoute(route);
   const issuer = reader.name();
   const keyId = reader.name();
   const key = readKey(reader, keyId);
   const attestation = readAttested(reader, issuer, keyId);
   return { route, raw: reader.sized(), issuer, key, attestation };
+}
+
+const ROUTES: ReadonlySet<number> = new Set(Object.values(InboxRoute));
+
+export function checkRoute(route: number): void {
+  if (!ROUTES.has(route)) throw new FrameError('malformed', `route ${route}, expected 1 to ${ROUTES.size}`);
 }
 
 function readKey(reader: FrameReader, keyId: string): EntryKey {
@@ -119,10 +123,10 @@ export function readAttested(reader: FrameReader, issuer: string, keyId: string)
 }
 
 /**
- * The body of an entry, parsed. Throws what prepareEnvelope and preparePcs throw, and ShapeError where it names another
- * issuer than the entry does.
+ * The body of an entry, parsed. Throws what prepareEnvelope, preparePcs and prepareObservation throw.
  */
 export function prepareEntry({ route, raw }: Pick<BodyEntry, 'route' | 'raw'>): Prepared {
+  if (route === InboxRoute.observation) return prepareObservation(raw);
   return route === InboxRoute.pcs ? preparePcs(raw) : prepareEnvelope(raw);
 }
 

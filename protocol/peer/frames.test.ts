@@ -41,7 +41,10 @@ test('conformance: the bytes of body and frames', async (t) => {
   const { bytes, bodies } = await sample();
   t.is(sha256Hex(bytes), 'b3da3d3f932a24e4ac1790fa95fa2bb036242b89249cc47ec15cd05e2cf34b3c');
   const shared = bodies.map(({ route, raw, attestation }): SharedSubmission => ({ route, raw, attestation }));
-  t.is(sha256Hex(Buffer.concat(encodeSubmissions(shared))), 'a9558adf76a004f2e9fb124f2e7f31a8bb9551221bc9293b0cf79d8ac70a8692');
+  t.is(
+    sha256Hex(Buffer.concat(encodeSubmissions(shared))),
+    'a9558adf76a004f2e9fb124f2e7f31a8bb9551221bc9293b0cf79d8ac70a8692',
+  );
   t.is(
     encodeBlockFrame({ type: 'request', hash: 'ab'.repeat(32), view: 7 }).toString('hex'),
     `20${'ab'.repeat(32)}${'7'.padStart(16, '0')}`,

@@ -5,8 +5,7 @@
 //   u8 64 | u16 n, n × (u8 route, u8 attested [name issuer, name key id, name node, u64 time, 64 signature], u32 length, body)
 import type { Buffer } from 'node:buffer';
 import type { Attestation } from '../attestation.js';
-import { InboxRoute } from '../wal-record.js';
-import { readAttested, writeAttested } from './block-body.js';
+import { checkRoute, readAttested, writeAttested } from './block-body.js';
 import { FrameError, FrameReader, FrameWriter } from './bytes.js';
 
 const SUBMISSIONS = 64;
@@ -67,9 +66,7 @@ export function decodeSubmissions(bytes: Uint8Array): SharedSubmission[] {
   const list: SharedSubmission[] = [];
   for (let index = 0; index < count; index += 1) {
     const route = reader.u8();
-    if (route !== InboxRoute.envelope && route !== InboxRoute.pcs) {
-      throw new FrameError('malformed', `route ${route}, expected 1 or 2`);
-    }
+    checkRoute(route);
     const flag = reader.u8();
     if (flag > 1) throw new FrameError('malformed', `flag ${flag} of an attestation, expected 0 or 1`);
     const attestation = flag === 0 ? null : readAttestation(reader);

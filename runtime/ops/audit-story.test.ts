@@ -57,6 +57,15 @@ test('ST-8: quarantine, a halt and evidence are told once, whoever reports them 
   t.like(tell(report('evidence', { ...evidence, view: 5 })), { event: 'evidence_found', view: 5 });
 });
 
+test('ST-8, CO-5: an excluded observer and a peer whose observation is badly signed are told once', (t) => {
+  const tell = teller();
+  const exclusion = { node_id: 'node_a', reason: 'ConflictingObservations', round_id: 'r' };
+  t.deepEqual(tell(report('exclusion', exclusion)), { event: 'observer_excluded', ...exclusion });
+  t.is(tell(report('exclusion', exclusion)), null);
+  t.deepEqual(tell(report('bad-observation', { peer: 'node_b' })), { event: 'bad_observation', peer: 'node_b' });
+  t.is(tell(report('bad-observation', { peer: 'node_b' })), null);
+});
+
 test('ST-8: a registry is told when its version is another one than the log has, also of the time before this start', (t) => {
   const facts = (version: number) => report('registry', { version, clients: 2, keys: 3, kinds: 1, sha256: 'ab' });
   const tell = teller(4);

@@ -49,6 +49,15 @@ export class AuditStory {
       const facts = { rule: String(rule), validator: String(validator), view: Number(view) };
       return this.#once({ event: 'evidence_found', ...facts }, `${rule} ${validator} ${view}`);
     }
+    if (name === 'exclusion') {
+      const { node_id, reason, round_id } = data;
+      const round = round_id === null ? null : String(round_id);
+      const facts = { node_id: String(node_id), reason: String(reason), round_id: round };
+      return this.#once({ event: 'observer_excluded', ...facts }, facts.node_id);
+    }
+    if (name === 'bad-observation') {
+      return this.#once({ event: 'bad_observation', peer: String(data.peer) }, String(data.peer));
+    }
     if (typeof data.halted === 'string') {
       return this.#once({ event: 'consensus_halted', reason: data.halted }, data.halted);
     }

@@ -8,7 +8,10 @@ import { sha256, sha256Hex } from '../../protocol/crypto/hash.js';
 import { hmacSha256 } from '../../protocol/crypto/hmac.js';
 import { envelopeSignedBytes } from '../../protocol/envelope.js';
 import type { JsonObject } from '../../protocol/json.js';
+import type { Observation } from '../../protocol/kinds/observation.js';
 import { asPcs, pcsId, pcsSignedBytes } from '../../protocol/kinds/pcs.js';
+import { signedObservation } from '../../protocol/ledger/testkit.js';
+import { prepareObservation } from '../../protocol/submission.js';
 
 export interface Signed {
   readonly body: Buffer;
@@ -38,6 +41,14 @@ export class Client {
   sign(draft: NoteDraft = {}): Signed {
     const signed = signSubmission(ed25519, this.#key, complete(draft));
     return { body: Buffer.from(signed.body), digest: signed.digest, envelope: { ...signed.envelope } };
+  }
+
+  /** An observation of this client: `{"observation":{…}}`, signed. */
+  observe(changes: Partial<Observation> & { readonly tis?: number } = {}): { body: Buffer; digest: string } {
+    const timestamp = new Date().toISOString();
+    const signer = { name: this.issuer, secretKey: ed25519.keyPair(this.seed).secretKey };
+    const body = signedObservation({ ed25519 }, signer, { timestamp, audit_id: randomUUID(), ...changes });
+    return { body, digest: prepareObservation(body).digest.toString('hex') };
   }
 
   /** `pcs` with this client's signature in place of its own. */

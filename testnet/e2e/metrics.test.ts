@@ -44,18 +44,33 @@ const OF_PEERS = [
   'quorate_pinning_violations_total',
   'quorate_tls_certificate_expiry_seconds',
 ];
-const CONSTANT = ['quorate_build_info', 'quorate_start_time_seconds', 'quorate_quorum_size', 'quorate_audit_writable'];
-const NOT_HERE = [...ENDS_THE_PROCESS, ...OF_A_LONG_LOG, ...OF_PEERS];
+const CONSTANT = [
+  'quorate_build_info',
+  'quorate_start_time_seconds',
+  'quorate_quorum_size',
+  'quorate_round_quorum_size',
+  'quorate_audit_writable',
+];
+/** A round of one validator does not run out of time, and bad signatures count where a peer's connection proves them. */
+const OF_SEVERAL_NODES = ['quorate_consensus_rounds_failed_total', 'quorate_observation_bad_signatures_total'];
+const NOT_HERE = [...ENDS_THE_PROCESS, ...OF_A_LONG_LOG, ...OF_PEERS, ...OF_SEVERAL_NODES];
 const ACTORS = ['wal-writer', 'store', 'consensus', 'dedup', 'gossip', 'rpc-client', 'ingress'];
 
 const agent = new HmacClient('agent', 'testsecret');
 const client = new Client('client');
+const observer = new Client('observer');
+const liar = new Client('liar');
 
 let subject: Subject;
 
 test.before(async () => {
   subject = await Subject.start({
-    clients: [register(agent), register(client)],
+    clients: [
+      register(agent),
+      register(client),
+      register(observer, { roles: ['observe'] }),
+      register(liar, { roles: ['observe'] }),
+    ],
     settings: {
       wal: { segment_bytes: 1_048_576 },
       supervision: { budget: { intensity: 1_000 }, backoff: { floor_ms: 1, ceiling_ms: 10 } },
@@ -208,6 +223,13 @@ test.serial('OB-1: every gauge moves, under load and while an actor is away', as
     while (!done) await subject.submit(client.sign({ text: 'x'.repeat(4_000) })).catch(() => undefined);
   });
   await look();
+  for (const [audit_id, tis] of [
+    ['one', 0.2],
+    ['two', 0.3],
+  ] as const) {
+    await subject.observe(liar.observe({ round_id: 'lies', audit_id, tis }));
+    await look();
+  }
   await subject.admin('/actors/gossip/kill');
   try {
     await eventually('every gauge to move', async () => {
@@ -262,6 +284,7 @@ async function drive(): Promise<void> {
   await subject.submit('{');
   await subject.submitPcs(agent.signPcs({ ...pcsOfShard(g1, signed.digest), regime: 'sticky' }));
   await subject.api.post('/v1/submissions:batch', JSON.stringify({ submissions: [client.sign().envelope] }));
+  await subject.observe(observer.observe({ round_id: signed.digest }));
   await subject.api.get(`/v1/submissions/${signed.digest}`);
   await subject.api.get('/nonesuch');
   await reload();

@@ -118,6 +118,10 @@ export class Subject {
     return this.api.post('/v1/pcs/submit', bytes, headers);
   }
 
+  observe({ body }: { readonly body: Uint8Array }): Promise<Answer> {
+    return this.api.post('/v1/observations', body);
+  }
+
   admin(path: string, method: 'GET' | 'POST' = 'POST'): Promise<Answer> {
     return this.ops.call(`/v1/admin${path}`, { method, headers: { authorization: `Bearer ${this.node.adminToken}` } });
   }

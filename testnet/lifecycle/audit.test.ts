@@ -32,6 +32,8 @@ const ELSEWHERE: readonly AuditEventName[] = [
   'consensus_halted', // runtime/ops/audit-story.test.ts
   'wal_compact', // compaction.test.ts
   'evidence_found', // runtime/ops/audit-story.test.ts
+  'observer_excluded', // testnet/e2e/rounds.test.ts
+  'bad_observation', // runtime/ops/audit-story.test.ts
 ];
 
 /** RFC 8032 section 7.1, test 1. */
