@@ -8,7 +8,6 @@ import { FIELD_PATHS } from './schema.js';
 const SECTIONS: ReadonlyMap<string, readonly [title: string, about: string]> = new Map([
   ['', ['Node', 'Who and where the node is.']],
   ['log', ['Log', 'Lines of JSON, one an event; secrets never stand in them.']],
-  ['consensus', ['Consensus', 'Timing between validators. What must be equal on all of them stands in the genesis.']],
   ['tls', ['TLS between peers', 'See [PEERS.md](PEERS.md).']],
   [
     'limits',
@@ -22,6 +21,7 @@ const SECTIONS: ReadonlyMap<string, readonly [title: string, about: string]> = n
     ],
   ],
   ['verify', ['Verification', 'The pool of threads that checks signatures.']],
+  ['consensus', ['Consensus', 'Timing between validators. What must be equal on all of them stands in the genesis.']],
   ['wal', ['Log on disk', 'See [LOG.md](LOG.md).']],
   ['disk', ['Room on the data disk', 'See [DISK.md](DISK.md).']],
   ['audit', ['Audit log', 'See [AUDIT.md](AUDIT.md).']],

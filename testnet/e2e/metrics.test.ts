@@ -28,7 +28,7 @@ const OF_A_BAD_DISK = [
   'quorate_wal_fsync_stalled',
   'quorate_store_commit_stalled',
 ];
-/** Of peers, which this node has none of: the tests of gossip and rpc-client move them. */
+/** Of peers, which this node has none of: the tests of gossip, rpc-client and of consensus and ingress with peers move them. */
 const OF_PEERS = [
   'quorate_peer_connected',
   'quorate_peer_queue_bytes',
@@ -43,6 +43,20 @@ const OF_PEERS = [
   'quorate_tls_handshakes_total',
   'quorate_pinning_violations_total',
   'quorate_tls_certificate_expiry_seconds',
+  'quorate_consensus_peers_connected',
+  'quorate_consensus_blocks_behind',
+  'quorate_consensus_catchups_total',
+  'quorate_consensus_fetches_total',
+  'quorate_consensus_served_total',
+  'quorate_consensus_validated_total',
+  'quorate_consensus_validation_seconds',
+  'quorate_consensus_signatures_total',
+  'quorate_consensus_evidence_total',
+  'quorate_consensus_frames_refused_total',
+  'quorate_consensus_messages_refused_total',
+  'quorate_consensus_frames_unsent_total',
+  'quorate_submissions_shared_total',
+  'quorate_submissions_gossiped_total',
 ];
 const CONSTANT = [
   'quorate_build_info',
