@@ -1,4 +1,4 @@
-// `quorate init`: makes a node that can be started: key, genesis of a chain with this one validator, empty signed log.
+// `quorate init`: makes a node that can be started: key, genesis of a chain with this validator or several, empty signed log.
 // Called by dispatch.ts. Run again it finishes what was interrupted; it never replaces a key, a genesis or a log.
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
@@ -6,9 +6,17 @@ import { dirname, join } from 'node:path';
 import { inspectLog } from '../actors/wal-writer/inspect.js';
 import { openLog } from '../actors/wal-writer/log.js';
 import { newestAudit } from '../config/audit-file.js';
-import { createChain, initialised, isInitialising, readGenesis } from '../config/chain-files.js';
+import {
+  createChain,
+  initialised,
+  isInitialising,
+  joinChain,
+  readGenesis,
+  readValidatorList,
+} from '../config/chain-files.js';
 import { type NodeKey, openNodeKey } from '../config/key-files.js';
 import { type Ed25519, loadEd25519 } from '../protocol/crypto/ed25519.js';
+import { checkPublicKey } from '../protocol/crypto/keys.js';
 import type { Genesis } from '../protocol/genesis.js';
 import { encodeInit, initSignBytes, RecordType } from '../protocol/wal-record.js';
 import { EXIT } from '../runtime/exit-codes.js';
@@ -32,6 +40,23 @@ export const initCommand = defineCommand({
       about: 'where the node key lies (default keys/ of the data directory)',
     },
     genesis: { type: 'string', value: 'FILE', about: 'where genesis.json goes (default: the data directory)' },
+    validators: {
+      type: 'string',
+      value: 'FILE',
+      about:
+        'several validators: a JSON list of {"node_id","public_key"}, this node among them, in the order in which they lead',
+    },
+    join: {
+      type: 'string',
+      value: 'FILE',
+      about: 'the genesis.json of a chain that another node has made, with this one in it',
+    },
+    operator: {
+      type: 'string',
+      value: 'HEX',
+      about:
+        'public key that may change clients and kinds of a chain with several validators; its issuer is "operator"',
+    },
     'dev-client': {
       type: 'boolean',
       about: 'also make and register a client key for trying it out (keys/dev-client.json)',
@@ -40,14 +65,19 @@ export const initCommand = defineCommand({
   },
   about: `
 Makes what a node needs before its first start: its key (unless it exists), genesis.json, whose SHA-256 is the id of the
-chain, and an empty log that carries the signature of the key. The chain has this node as its only validator.
+chain, and an empty log that carries the signature of the key. Unless others are named, this node is its only validator.
 
 A development node does this by itself. In production it is done once, by hand, and what it made is backed up: a node
 without its log does not sign any more, since it cannot know what it has signed.
 
+With --validators the chain has several; the others take the same genesis with --join, each with a key and a log of its own.
+All of them must have it byte for byte: its hash is the chain. How they find each other stands in peers.yml.
+
 Who may submit, and which kinds there are, is said by clients.yml and the kinds folder of the configuration.`,
   examples: [
     ['quorate init --dev-client', 'a node in ./data to try'],
+    ['quorate init --validators validators.json --dev-client', 'the first of several'],
+    ['quorate init --join genesis.json', 'each of the others, with what the first has made'],
     ['quorate init --data-dir /var/lib/quorate --keys-dir /etc/quorate/keys', 'for production'],
   ],
   exits: [
@@ -65,6 +95,9 @@ Who may submit, and which kinds there are, is said by clients.yml and the kinds 
       keysDir: keysDirectory(values['keys-dir'], directory, terminal),
       genesisFile: values.genesis ?? join(directory, 'genesis.json'),
       devClient: values['dev-client'],
+      validators: values.validators ?? null,
+      join: values.join ?? null,
+      operator: values.operator ?? null,
     };
     const made = await withDataDirectory(directory, async () => initialise(plan, await loadEd25519(), terminal));
     report(made, values.json, terminal);
@@ -77,6 +110,9 @@ interface Plan {
   readonly keysDir: string;
   readonly genesisFile: string;
   readonly devClient: boolean;
+  readonly validators: string | null;
+  readonly join: string | null;
+  readonly operator: string | null;
 }
 
 interface Made {
@@ -93,16 +129,7 @@ async function initialise(plan: Plan, ed25519: Ed25519, terminal: Terminal): Pro
   if (key.origin === 'generated') {
     audit(directory, terminal, { event: 'key_generated', node_id: key.nodeId, file: key.file ?? '' });
   }
-  const genesis =
-    readGenesis(genesisFile) ??
-    createChain({
-      places: { dataDir: directory, keysDir, genesis: genesisFile },
-      key,
-      ed25519,
-      random: () => randomBytes(32),
-      nowMs: terminal.nowMs(),
-      devClient: plan.devClient,
-    });
+  const genesis = readGenesis(genesisFile) ?? makeGenesis(plan, key, ed25519, terminal);
   // An interrupted run may have made the chain and not its record.
   if (isInitialising(directory) && newestAudit(directory, 'genesis_created')?.line.chain_id !== genesis.chainIdHex) {
     const facts = { chain_id: genesis.chainIdHex, file: genesisFile, dev_client: plan.devClient };
@@ -118,6 +145,39 @@ async function initialise(plan: Plan, ed25519: Ed25519, terminal: Terminal): Pro
     explained(() => inspectLog(logDirectory(directory), { identity }));
   }
   return { created, key, genesis, genesisFile };
+}
+
+function makeGenesis(plan: Plan, key: NodeKey, ed25519: Ed25519, terminal: Terminal): Genesis {
+  const places = { dataDir: plan.directory, keysDir: plan.keysDir, genesis: plan.genesisFile };
+  if (plan.join !== null) {
+    const genesis = readGenesis(plan.join);
+    if (genesis === null) throw new CliError(EXIT.config.code, `${plan.join}: no such file.`);
+    requireValidator(genesis, key, plan.join);
+    joinChain(places, genesis);
+    return genesis;
+  }
+  const validators = plan.validators === null ? null : readValidatorList(plan.validators);
+  if (validators !== null && !validators.some(({ publicKey }) => publicKey.equals(key.publicKey))) {
+    const own = `{"node_id":"${key.nodeId}","public_key":"${key.publicKey.toString('hex')}"}`;
+    throw new CliError(EXIT.config.code, `${plan.validators} does not name this node.`, { hint: `Add ${own}.` });
+  }
+  return createChain({
+    places,
+    key,
+    ed25519,
+    random: () => randomBytes(32),
+    nowMs: terminal.nowMs(),
+    devClient: plan.devClient,
+    ...(validators === null ? {} : { validators }),
+    operators: plan.operator === null ? [] : [{ keyId: 'operator', publicKey: operatorKey(plan.operator) }],
+  });
+}
+
+function operatorKey(hex: string): Buffer {
+  const publicKey = Buffer.from(hex, 'hex');
+  const fault = /^[0-9a-f]{64}$/.test(hex) ? checkPublicKey(publicKey) : 'it is not 64 lowercase hex digits';
+  if (fault === null) return publicKey;
+  throw new CliError(EXIT.usage.code, `--operator is no Ed25519 public key: ${fault}.`);
 }
 
 /** @throws CliError when the genesis is of another node. */

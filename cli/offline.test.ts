@@ -65,6 +65,31 @@ test('init makes key, genesis and signed log; run again it changes nothing', asy
   t.deepEqual(snapshot(directory), before);
 });
 
+test('several validators: one makes the genesis, the others join it, each with a log of its own', async (t) => {
+  const [first, second, stranger] = [directoryOf(t), directoryOf(t), directoryOf(t)];
+  const keyOf = async (directory: string) => {
+    const { out } = await run(['keys', 'init', '--data-dir', directory, '--json']);
+    const { node_id, public_key } = JSON.parse(out) as { node_id: string; public_key: string };
+    return { node_id, public_key };
+  };
+  const validators = [await keyOf(first), await keyOf(second)];
+  const list = join(first, 'validators.json');
+  writeFileSync(list, JSON.stringify(validators));
+  const refused = await run(['init', '--data-dir', stranger, '--validators', list]);
+  t.is(refused.code, 78);
+  t.regex(refused.err, /does not name this node[\s\S]*Add \{"node_id":"node_/);
+  t.is((await run(['init', '--data-dir', first, '--validators', list, '--operator', 'ab'])).code, 64);
+  const made = await run(['init', '--data-dir', first, '--validators', list, '--dev-client', '--json']);
+  t.is(made.code, 0, made.err);
+  const genesis = join(first, 'genesis.json');
+  const joined = await run(['init', '--data-dir', second, '--join', genesis, '--json']);
+  t.is(joined.code, 0, joined.err);
+  t.is(JSON.parse(joined.out).chain_id, JSON.parse(made.out).chain_id);
+  t.is(readFileSync(join(second, 'genesis.json'), 'utf8'), readFileSync(genesis, 'utf8'));
+  t.is((await run(['wal', 'verify', '--data-dir', second])).code, 0);
+  t.is((await run(['init', '--data-dir', stranger, '--join', genesis])).code, 65);
+});
+
 test('init takes an interrupted run up again, and refuses what it cannot finish', async (t) => {
   const directory = directoryOf(t);
   const made = async () => JSON.parse((await run(['init', '--data-dir', directory, '--json'])).out);

@@ -4,9 +4,10 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { canonicalize } from '../protocol/canonical.js';
 import type { Ed25519 } from '../protocol/crypto/ed25519.js';
-import { createGenesis, type Genesis, parseGenesis } from '../protocol/genesis.js';
+import { createGenesis, type Genesis, type OperatorKey, parseGenesis } from '../protocol/genesis.js';
 import { JsonError, type JsonObject, type JsonValue, parseStrict } from '../protocol/json.js';
 import { ShapeError } from '../protocol/kinds/kind.js';
+import { parseValidatorList, type Validator } from '../protocol/validators.js';
 import { diskSteps, replaceFile } from './durable-file.js';
 import { ConfigError, configProblem } from './errors.js';
 import type { NodeKey } from './key-files.js';
@@ -41,6 +42,21 @@ export function readGenesis(path: string): Genesis | null {
   }
 }
 
+/** The validators in a file: a list of {"node_id","public_key"}, in the order in which they lead. Throws ConfigError. */
+export function readValidatorList(path: string): Validator[] {
+  try {
+    return parseValidatorList(parseStrict(Buffer.from(readText(path))));
+  } catch (error) {
+    if (error instanceof JsonError) throw refused(path, '', error.message, VALIDATORS_FORM);
+    if (!(error instanceof ShapeError)) throw error;
+    const [first] = error.errors;
+    throw refused(path, first?.pointer ?? '', first?.found ?? '', first?.allowed ?? VALIDATORS_FORM);
+  }
+}
+
+const VALIDATORS_FORM =
+  '[{"node_id":"…","public_key":"<64 hex>"}, …], as "quorate keys show --json" gives of each node';
+
 export interface NewChain {
   readonly places: ChainPlaces;
   readonly key: NodeKey;
@@ -50,16 +66,20 @@ export interface NewChain {
   readonly nowMs: number;
   /** Register a client key that `quorate submit` finds, in `<keys>/dev-client.json`. */
   readonly devClient: boolean;
+  /** In their order; this node alone when absent. */
+  readonly validators?: readonly Validator[];
+  readonly operators?: readonly OperatorKey[];
 }
 
-/** Writes a genesis with this node as the only validator. The log may be created until `initialised` is called. */
+/** Writes a genesis. The log may be created until `initialised` is called. */
 export function createChain(chain: NewChain): Genesis {
   const { places, key } = chain;
   makePrivateDirectory(places.keysDir);
   const clients = chain.devClient ? [devClient(chain)] : [];
   const genesis = createGenesis({
     createdAtMs: chain.nowMs,
-    validators: [{ nodeId: key.nodeId, publicKey: key.publicKey }],
+    validators: chain.validators ?? [{ nodeId: key.nodeId, publicKey: key.publicKey }],
+    operators: chain.operators ?? [],
     clients,
   });
   writeChain(places, genesis);

@@ -135,6 +135,14 @@ export function parseValidatorSet(value: JsonValue): ValidatorSet {
   return { chainId, epoch, quorum: expected, validators, epochs };
 }
 
+/** A list of validators by itself. Throws ShapeError with everything wrong. */
+export function parseValidatorList(value: JsonValue): Validator[] {
+  const mistakes = new Mistakes();
+  const validators = readValidators(new Fields({ validators: value }, '', ['validators'], mistakes), 'validators');
+  mistakes.done();
+  return validators;
+}
+
 /** A list of validators under `name`: 1 to 128, every node id and every key once, every key a proper Ed25519 point. */
 export function readValidators(fields: Fields, name: string, screened?: ReadonlySet<string>): Validator[] {
   const nodeIds = new Set<string>();
