@@ -141,6 +141,24 @@ test('a proposal with wrong certificates is judged no further than the first', (
   t.is(door.state.refused.malformed, 1);
 });
 
+test('a jump over a million views, and a proposal that claims them as its gap, cost little', (t) => {
+  const door = new Door(4);
+  const view = 1_000_002;
+  const certificate = door.certificate(NULLIFY, view - 1, null, [1, 2, 3]);
+  door.hear(1, { type: 'certificate', epoch: 0, certificate });
+  t.is(door.state.view, view);
+  const { effects } = door.feed({ type: 'tick', now: 5_000 });
+  const status = effects.flatMap((effect) =>
+    effect.type === 'broadcast' && effect.message.type === 'status' ? [effect.message.status] : [],
+  );
+  t.is(status[0]!.open.length, 64);
+  t.deepEqual([status[0]!.open[0]!.view, status[0]!.open[62]!.view, status[0]!.open[63]!.view], [1, 63, view]);
+  const block = { hash: A, height: 1, view, parentView: 0, parentHash: GENESIS_HASH, timestamp: 0, entryCount: 0 };
+  const { signature } = door.vote(NOTARIZE, view, A, view % 4);
+  door.hear(view % 4, { type: 'proposal', epoch: 0, proposal: { block, signature, justification: [] } }, 5_001);
+  t.is(door.state.wanted.size, 64);
+});
+
 test('every refusal is counted by its reason', (t) => {
   const door = new Door(4);
   const vote = door.vote(NULLIFY, 1, null, 2);

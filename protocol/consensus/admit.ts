@@ -120,7 +120,8 @@ export function admitProposal(turn: Turn, from: number | null, proposal: Proposa
   if (known !== undefined && known.hash !== block.hash) return;
   if (!hasRoom(turn)) return;
   const entry = viewState(state, block.view);
-  entry.proposal ??= proposal;
+  // Its certificates were taken in by themselves.
+  entry.proposal ??= { block, signature, justification: [] };
   entry.proposalFrom ??= from;
   admitBlock(turn, block);
 }
