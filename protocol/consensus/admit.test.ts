@@ -103,6 +103,27 @@ test('CO-5: a liar may sign what it likes: each view costs one verification more
   t.is(door.state.evidence.length, 1);
 });
 
+test('CO-5: a leader with all the accusations that are kept against it still loses its view at once', (t) => {
+  const door = new Door(4);
+  const B = 'bb'.repeat(32);
+  for (let view = 5; view <= 40; view += 4) {
+    const [first, second] = [door.vote(NOTARIZE, view, A, 1), door.vote(NOTARIZE, view, B, 1)];
+    door.hear(2, { type: 'evidence', epoch: 0, evidence: { rule: 'E1', first, second } });
+  }
+  t.is(door.state.evidence.length, 8);
+  const propose = (hash: string) => {
+    const block = { hash, height: 1, view: 1, parentView: 0, parentHash: GENESIS_HASH, timestamp: 0, entryCount: 0 };
+    const { signature } = door.vote(NOTARIZE, 1, hash, 1);
+    return door.hear(1, { type: 'proposal', epoch: 0, proposal: { block, signature, justification: [] } });
+  };
+  propose(A);
+  const { records } = propose(B);
+  t.deepEqual(
+    records.map((record) => record.type === 'vote' && record.vote.kind),
+    [NULLIFY],
+  );
+});
+
 test('among many validators a vote that a certificate makes superfluous is not verified', (t) => {
   for (const [n, more] of [
     [16, 1],
@@ -139,6 +160,24 @@ test('a proposal with wrong certificates is judged no further than the first', (
   const many = { block, signature, justification: [...justification, certificate] };
   door.hear(2, { type: 'proposal', epoch: 0, proposal: many });
   t.is(door.state.refused.malformed, 1);
+});
+
+test('a jump over a million views, and a proposal that claims them as its gap, cost little', (t) => {
+  const door = new Door(4);
+  const view = 1_000_002;
+  const certificate = door.certificate(NULLIFY, view - 1, null, [1, 2, 3]);
+  door.hear(1, { type: 'certificate', epoch: 0, certificate });
+  t.is(door.state.view, view);
+  const { effects } = door.feed({ type: 'tick', now: 5_000 });
+  const status = effects.flatMap((effect) =>
+    effect.type === 'broadcast' && effect.message.type === 'status' ? [effect.message.status] : [],
+  );
+  t.is(status[0]!.open.length, 64);
+  t.deepEqual([status[0]!.open[0]!.view, status[0]!.open[62]!.view, status[0]!.open[63]!.view], [1, 63, view]);
+  const block = { hash: A, height: 1, view, parentView: 0, parentHash: GENESIS_HASH, timestamp: 0, entryCount: 0 };
+  const { signature } = door.vote(NOTARIZE, view, A, view % 4);
+  door.hear(view % 4, { type: 'proposal', epoch: 0, proposal: { block, signature, justification: [] } }, 5_001);
+  t.is(door.state.wanted.size, 64);
 });
 
 test('every refusal is counted by its reason', (t) => {

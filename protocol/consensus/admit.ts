@@ -8,9 +8,9 @@ import { disownVote, refuteTip } from './certify.js';
 import { leaderOf } from './context.js';
 import { type Evidence, evidenceFault } from './evidence.js';
 import { type BlockRef, JUSTIFICATION_MAX, type Proposal, type Vote } from './message.js';
-import { certificateOf, viewState, voteOf } from './state.js';
+import { certificateOf, type ViewState, viewState, voteOf } from './state.js';
 import { accuse, chargeWaste, isAccused, isHeard, refuse, type Turn } from './turn.js';
-import { FINALIZE, NOTARIZE } from './vote.js';
+import { FINALIZE, NOTARIZE, type VoteKind } from './vote.js';
 
 /** Up to so many validators every vote is verified; beyond, not one that a certificate has made superfluous. */
 const EAGER_MAX = 16;
@@ -30,8 +30,7 @@ export function admitVote(turn: Turn, from: number | null, vote: Vote): void {
   const entry = state.views.get(view);
   const known = voteOf(entry, kind, signer);
   if (known !== undefined && known.hash === hash) return;
-  // A second different one says all; a third may not cost another verification.
-  if (known !== undefined && isAccused(state, signer, view, kind === NOTARIZE ? 'E1' : 'E2')) return;
+  if (known !== undefined && isOldNews(turn, entry!, signer, kind)) return;
   if (context.validators.length > EAGER_MAX && certificateOf(entry, kind)?.hash === hash && entry !== undefined) return;
   if (!isHeard(turn, from)) return;
   if (!verifySignature(context, signer, signature, kind, view, hash)) {
@@ -40,6 +39,15 @@ export function admitVote(turn: Turn, from: number | null, vote: Vote): void {
   }
   if (signer === context.self) disownVote(turn, view);
   else castVote(turn, { kind, view, hash, signer, signature });
+}
+
+/**
+ * A second different vote of one kind says all; a third may not cost another verification. That its leader signed two blocks
+ * ends a view (R4), however often that leader was accused before.
+ */
+function isOldNews({ state, context }: Turn, entry: ViewState, signer: number, kind: VoteKind): boolean {
+  if (kind === NOTARIZE && signer === leaderOf(context, entry.view)) return entry.leaderEquivocated;
+  return isAccused(state, signer, entry.view, kind === NOTARIZE ? 'E1' : 'E2');
 }
 
 /** Certificates are welcome from any view: they prove themselves. False when it does not hold. */
@@ -92,7 +100,7 @@ export function proposalIsSigned(turn: Turn, from: number | null, proposal: Prop
   const leader = leaderOf(context, block.view);
   const known = voteOf(state.views.get(block.view), NOTARIZE, leader);
   if (known?.hash === block.hash) return true;
-  if (known !== undefined && isAccused(state, leader, block.view, 'E1')) return false;
+  if (known !== undefined && isOldNews(turn, state.views.get(block.view)!, leader, NOTARIZE)) return false;
   if (!isHeard(turn, from)) return false;
   if (verifySignature(context, leader, signature, NOTARIZE, block.view, block.hash)) return true;
   chargeWaste(turn, from, 1);
@@ -120,7 +128,8 @@ export function admitProposal(turn: Turn, from: number | null, proposal: Proposa
   if (known !== undefined && known.hash !== block.hash) return;
   if (!hasRoom(turn)) return;
   const entry = viewState(state, block.view);
-  entry.proposal ??= proposal;
+  // Its certificates were taken in by themselves.
+  entry.proposal ??= { block, signature, justification: [] };
   entry.proposalFrom ??= from;
   admitBlock(turn, block);
 }

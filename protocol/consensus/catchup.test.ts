@@ -272,6 +272,21 @@ test('CO-8: a node behind holds little of a cluster that goes on, and signs noth
   t.is(state.quarantined, null);
 });
 
+test('CO-8: a node that hears certificates and gets no body asks for few of them, however long it goes on', (t) => {
+  const all = chain(1_000);
+  const state = createState(context, { finalized: GENESIS });
+  const feed = (input: Input) => step(context, state, input);
+  feed({ type: 'start', now: 0 });
+  let most = 0;
+  for (const { certificate } of all) {
+    feed({ type: 'message', now: 1, from: 0, message: { type: 'certificate', epoch: 0, certificate: certificate! } });
+    most = Math.max(most, state.wanted.size);
+  }
+  t.true(most <= 129, `${most} wants`);
+  t.true(state.wanted.has(`block ${all.at(-1)!.block.hash}`));
+  t.true(state.views.size <= 66, `${state.views.size} views`);
+});
+
 test('CO-8: cut off for long, a node of four comes back to the same ledger, also when a peer lies', (t) => {
   for (const lie of [false, true]) {
     const wrong = chain(30, 1, 'lie').map(({ block }) => ({ block, certificate: certify(block, FINALIZE, [0, 0, 1]) }));

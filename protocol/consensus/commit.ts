@@ -10,6 +10,7 @@ import { halt, type Turn, want } from './turn.js';
 
 /** Up to so many missing blocks are fetched one by one along their hashes; more by catch-up (1.10). */
 const WALK_MAX = 16;
+const WANTED_MAX = 128;
 /** After so many status periods without progress the way by height is tried as well. */
 const LATE_PERIODS = 5;
 
@@ -18,6 +19,7 @@ export function commitFinalized(turn: Turn): void {
   const { state } = turn;
   if (state.uncommitted.length === 0 || state.catchup?.far) return;
   const views = [...state.uncommitted].sort((a, b) => b - a);
+  const needed = new Set<string>();
   for (const view of views) {
     if (view <= state.finalized.view) return;
     const certificate = state.views.get(view)!.finalization!;
@@ -32,11 +34,21 @@ export function commitFinalized(turn: Turn): void {
     if (chain.state === 'missing') {
       if (view === views[0]) considerCatchup(turn, view, chain.entries);
       if (state.catchup?.far) return;
+      needed.add(chain.hash);
       want(turn, { type: 'block', hash: chain.hash, view: chain.view }, null);
       continue;
     }
     if (bypassed(turn, chain.entries, view)) return;
     commitChain(turn, chain.entries, certificate);
+  }
+  forgetWants(state, needed);
+}
+
+/** Bodies that were asked for and are not the next step to any Finalization kept: a node that gets none would ask for ever more. */
+function forgetWants(state: State, needed: ReadonlySet<string>): void {
+  if (state.wanted.size <= WANTED_MAX) return;
+  for (const [key, want] of state.wanted) {
+    if (want.type === 'block' && want.view <= state.decided.view && !needed.has(want.hash)) state.wanted.delete(key);
   }
 }
 

@@ -6,7 +6,7 @@ import { maySign, signVote } from './ballot.js';
 import { ancestry, chainTo, judge } from './chain.js';
 import { recordBlock } from './commit.js';
 import { leaderOf } from './context.js';
-import type { BlockRef } from './message.js';
+import { type BlockRef, JUSTIFICATION_MAX } from './message.js';
 import { parentCertificate, voteOf } from './state.js';
 import { broadcast, type Turn, want } from './turn.js';
 import { FINALIZE, NOTARIZE, NULLIFY } from './vote.js';
@@ -41,17 +41,18 @@ function besideTip(turn: Turn, block: BlockRef): boolean {
 function justified(turn: Turn, block: BlockRef, holder: number | null): boolean {
   const { state } = turn;
   const { parentView, parentHash, view } = block;
-  let whole = true;
+  let missing = 0;
   if (parentView > state.finalized.view && parentCertificate(state.views.get(parentView))?.hash !== parentHash) {
     want(turn, { type: 'certificate', view: parentView, kinds: [NOTARIZE, FINALIZE] }, holder);
-    whole = false;
+    missing += 1;
   }
-  for (let gap = parentView + 1; gap < view; gap++) {
+  // A leader may claim any gap: so many at a time, the next ones when these are there.
+  for (let gap = parentView + 1; gap < view && missing < JUSTIFICATION_MAX; gap++) {
     if (state.views.get(gap)?.nullification != null) continue;
     want(turn, { type: 'certificate', view: gap, kinds: [NULLIFY] }, holder);
-    whole = false;
+    missing += 1;
   }
-  return whole;
+  return missing === 0;
 }
 
 /** R4: give the current view up when there is a reason to, once. */

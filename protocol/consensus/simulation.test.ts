@@ -6,7 +6,7 @@ import test from 'ava';
 import { Cluster, type Faults } from './testing/cluster.js';
 import { checkVotes } from './testing/host.js';
 
-const SEEDS = Number(process.env.QUORATE_SEEDS ?? 12);
+const SEEDS = Number(process.env.QUORATE_SEEDS ?? 6);
 const CALM: Faults = { endMs: 0, loss: 0, duplicate: 0, crash: 0 };
 const DRIZZLE: Faults = { endMs: 20_000, loss: 0.1, duplicate: 0.05, crash: 0.002 };
 const STORM: Faults = { endMs: 20_000, loss: 0.25, duplicate: 0.2, crash: 0.02 };
@@ -92,6 +92,19 @@ for (const n of [3, 4, 7]) {
     t.true(catchups > SEEDS, `${catchups} requests of catch-up`);
   });
 }
+
+test('CO-1 NET-7: four nodes that talk in frames do as those that talk in messages', (t) => {
+  const chains = [false, true].map((wired) => {
+    const cluster = new Cluster({ n: 4, seed: 3, faults: DRIZZLE });
+    cluster.wired = wired;
+    for (let i = 0; i < 60; i++) cluster.submit(150 * i);
+    cluster.submit(21_000);
+    t.deepEqual(finishes(cluster, 30_000), []);
+    return cluster.chain;
+  });
+  t.true(chains[0]!.length > 20);
+  t.deepEqual(chains[1], chains[0]);
+});
 
 test('CO-1 CO-5: a Byzantine twin among 4 forks nothing, stops nothing, and only it is accused', (t) => {
   let accusations = 0;

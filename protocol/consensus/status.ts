@@ -33,12 +33,12 @@ const ANSWERS_A_PERIOD = 4;
 export function statusOf(state: State): Status {
   const { view, height, hash } = state.finalized;
   const open: OpenView[] = [];
-  for (let at = state.decided.view + 1; at <= state.view; at++) {
+  // A node that jumped over a million views must not walk through them: what it does not know is open, and fills the list.
+  for (let at = state.decided.view + 1; at < state.view && open.length < OPEN_VIEWS_MAX - 1; at++) {
     const entry = state.views.get(at);
-    if (at < state.view && (entry?.nullification ?? entry?.finalization) != null) continue;
-    if (at < state.view && open.length === OPEN_VIEWS_MAX - 1) continue;
-    open.push(openView(at, entry));
+    if ((entry?.nullification ?? entry?.finalization) == null) open.push(openView(at, entry));
   }
+  open.push(openView(state.view, state.views.get(state.view)));
   return { finalizedView: view, finalizedHash: hash, height, view: state.view, open };
 }
 

@@ -1,9 +1,11 @@
 // A cluster of hosts on a simulated network: seeded delays, loss, duplication, slow disks, crashes, twins.
 // Used by the simulation tests; every run is a function of its seed.
 // Must never help the core: what a real network or disk may do to it, this one does.
+import { Buffer } from 'node:buffer';
 import type { Effect, Want } from '../effect.js';
 import type { Input, SyncedBlock } from '../input.js';
-import type { Message } from '../message.js';
+import type { BlockRef, Message } from '../message.js';
+import { decodeMessage, decodeProposal, encodeMessage, encodeProposal } from '../wire.js';
 import { checkVotes, Host } from './host.js';
 import { mockContext, Random } from './random.js';
 
@@ -59,6 +61,8 @@ export class Cluster {
   readonly cut = new Set<string>();
   /** What a peer gives for a catch-up; a test may let it lie. Null is silence. */
   private readonly answers: (peer: number, found: readonly SyncedBlock[]) => readonly SyncedBlock[] | null;
+  /** Every message is written as a frame and read back. */
+  wired = false;
   private nonces = 0;
   private readonly events: Event[] = [];
   private order = 0;
@@ -295,6 +299,7 @@ export class Cluster {
   private transmit(from: Instance, to: Instance, message: Message): void {
     if (from === to || this.isCut(from, to)) return;
     const body = message.type === 'proposal' ? from.host.body(message.proposal.block.hash) : null;
+    const carried = this.wired ? overWire(message) : message;
     const copies = this.faulty && this.random.chance(this.faults.duplicate) ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) {
       if (this.faulty && this.random.chance(this.faults.loss)) continue;
@@ -302,7 +307,7 @@ export class Cluster {
       this.schedule(this.now + delay, () => {
         if (!to.up) return;
         if (body !== null) to.host.hold(body);
-        this.feed(to, { type: 'message', now: this.now, from: from.host.context.self, message });
+        this.feed(to, { type: 'message', now: this.now, from: from.host.context.self, message: carried });
       });
     }
   }
@@ -362,4 +367,13 @@ export class Cluster {
       else if (agreed !== block.hash) throw new Error(`fork at height ${block.height}`);
     }
   }
+}
+
+/** As a peer's host gets it; the body is the block's reference here, which a real one takes from the header. */
+function overWire(message: Message): Message {
+  if (message.type !== 'proposal') return decodeMessage(encodeMessage(message));
+  const body = Buffer.from(JSON.stringify(message.proposal.block));
+  const { epoch, signature, justification, body: read } = decodeProposal(encodeProposal(message, body));
+  const block = JSON.parse(Buffer.from(read).toString()) as BlockRef;
+  return { type: 'proposal', epoch, proposal: { block, signature, justification } };
 }
