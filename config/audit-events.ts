@@ -43,6 +43,7 @@ export interface AuditFields {
   quarantined: { actor: string; cause: string };
   consensus_halted: { reason: string };
   evidence_found: { rule: string; validator: string; view: number };
+  pin_violation: { peer: string; fingerprint: string; refused: boolean };
 
   state_migration: { from_version: number; to_version: number; backup_checksum: string; result: MigrationStep };
   state_rollback: {
@@ -208,6 +209,14 @@ export const AUDIT_EVENTS: { readonly [Name in AuditEventName]: AuditSpec<AuditF
   evidence_found: {
     about: 'Two votes of one validator prove that it broke the rules.',
     fields: { rule: 'E1 to E4, see CONSENSUS.md', validator: 'whose votes', view: 'in which view' },
+  },
+  pin_violation: {
+    about: 'A certificate matched no pin of the peer that it stood for: once for each, until the node starts anew.',
+    fields: {
+      peer: 'node id, `unknown` when it stood for nobody',
+      fingerprint: 'of the certificate, masked',
+      refused: 'false where `pinned_certs` does not enforce',
+    },
   },
   state_migration: {
     about: 'The migration of `state.json`, by a start or by `quorate migrate-state`.',

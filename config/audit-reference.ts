@@ -9,7 +9,7 @@ const GROUPS: readonly (readonly [title: string, names: readonly AuditEventName[
   ['Configuration, keys, chain', ['config_reload', 'key_generated', 'genesis_created', 'registry_changed']],
   ['Actors, by an operator', ['actor_kill', 'actor_restart', 'actor_reset', 'actor_drill']],
   ['Actors, by themselves', ['actor_died', 'breaker_opened', 'breaker_closed', 'restart_budget_spent']],
-  ['Trust', ['quarantined', 'consensus_halted', 'evidence_found']],
+  ['Trust', ['quarantined', 'consensus_halted', 'evidence_found', 'pin_violation']],
   ['Data', ['state_migration', 'state_rollback', 'wal_compact', 'wal_repair']],
 ];
 

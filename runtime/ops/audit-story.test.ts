@@ -57,6 +57,14 @@ test('ST-8: quarantine, a halt and evidence are told once, whoever reports them 
   t.like(tell(report('evidence', { ...evidence, view: 5 })), { event: 'evidence_found', view: 5 });
 });
 
+test('ST-8, NET-2: a certificate that matches no pin is told once for each peer and certificate', (t) => {
+  const tell = teller();
+  const facts = { peer: 'node_2', fingerprint: 'sha256:01234567...89abcdef', refused: true };
+  t.deepEqual(tell(report('pin-violation', facts), 'gossip'), { event: 'pin_violation', ...facts });
+  t.is(tell(report('pin-violation', facts), 'gossip'), null);
+  t.like(tell(report('pin-violation', { ...facts, peer: 'unknown' }), 'gossip'), { peer: 'unknown' });
+});
+
 test('ST-8: a registry is told when its version is another one than the log has, also of the time before this start', (t) => {
   const facts = (version: number) => report('registry', { version, clients: 2, keys: 3, kinds: 1, sha256: 'ab' });
   const tell = teller(4);

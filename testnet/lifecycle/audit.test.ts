@@ -32,6 +32,7 @@ const ELSEWHERE: readonly AuditEventName[] = [
   'consensus_halted', // runtime/ops/audit-story.test.ts
   'wal_compact', // compaction.test.ts
   'evidence_found', // runtime/ops/audit-story.test.ts
+  'pin_violation', // peers.test.ts
 ];
 
 /** RFC 8032 section 7.1, test 1. */
