@@ -39,11 +39,11 @@ export interface AuditFields {
   breaker_opened: { actor: string };
   breaker_closed: { actor: string };
   restart_budget_spent: { actor: string; group: string };
+  pin_violation: { peer: string; fingerprint: string; refused: boolean };
 
   quarantined: { actor: string; cause: string };
   consensus_halted: { reason: string };
   evidence_found: { rule: string; validator: string; view: number };
-  pin_violation: { peer: string; fingerprint: string; refused: boolean };
 
   state_migration: { from_version: number; to_version: number; backup_checksum: string; result: MigrationStep };
   state_rollback: {
@@ -185,6 +185,14 @@ export const AUDIT_EVENTS: { readonly [Name in AuditEventName]: AuditSpec<AuditF
     about: 'A drill makes an actor go wrong from within; a node in development mode only.',
     fields: { ...OPERATOR, misdeed: 'how: `throw`, `exit`, `loop` and others' },
   },
+  pin_violation: {
+    about: 'A certificate matched no pin of the peer that it stood for: once for each, until the node starts anew.',
+    fields: {
+      peer: 'node id, `unknown` when it stood for nobody',
+      fingerprint: 'of the certificate, masked',
+      refused: 'false where `pinned_certs` does not enforce',
+    },
+  },
   actor_died: {
     about: 'An actor ended and nobody had asked for it.',
     fields: {
@@ -209,14 +217,6 @@ export const AUDIT_EVENTS: { readonly [Name in AuditEventName]: AuditSpec<AuditF
   evidence_found: {
     about: 'Two votes of one validator prove that it broke the rules.',
     fields: { rule: 'E1 to E4, see CONSENSUS.md', validator: 'whose votes', view: 'in which view' },
-  },
-  pin_violation: {
-    about: 'A certificate matched no pin of the peer that it stood for: once for each, until the node starts anew.',
-    fields: {
-      peer: 'node id, `unknown` when it stood for nobody',
-      fingerprint: 'of the certificate, masked',
-      refused: 'false where `pinned_certs` does not enforce',
-    },
   },
   state_migration: {
     about: 'The migration of `state.json`, by a start or by `quorate migrate-state`.',

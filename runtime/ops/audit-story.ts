@@ -43,16 +43,16 @@ export class AuditStory {
 
   #report({ actor, name, value: { data } }: ReportEvent): UnsignedAuditEvent | null {
     if (data === undefined) return null;
+    if (name === 'pin-violation') {
+      const { peer, fingerprint, refused } = data;
+      const facts = { peer: String(peer), fingerprint: String(fingerprint), refused: refused === true };
+      return this.#once({ event: 'pin_violation', ...facts }, `${peer} ${fingerprint} ${refused}`);
+    }
     if (name === 'registry') return this.#registry(data);
     if (name === 'evidence') {
       const { rule, validator, view } = data;
       const facts = { rule: String(rule), validator: String(validator), view: Number(view) };
       return this.#once({ event: 'evidence_found', ...facts }, `${rule} ${validator} ${view}`);
-    }
-    if (name === 'pin-violation') {
-      const { peer, fingerprint, refused } = data;
-      const facts = { peer: String(peer), fingerprint: String(fingerprint), refused: refused === true };
-      return this.#once({ event: 'pin_violation', ...facts }, `${peer} ${fingerprint} ${refused}`);
     }
     if (typeof data.halted === 'string') {
       return this.#once({ event: 'consensus_halted', reason: data.halted }, data.halted);

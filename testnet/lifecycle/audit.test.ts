@@ -24,6 +24,7 @@ import {
 
 /** Proven by other tests: they end the process, need peers, or take a log of many thousand lines. */
 const ELSEWHERE: readonly AuditEventName[] = [
+  'pin_violation', // peers.test.ts
   'audit_continued', // config/audit-file.test.ts
   'audit_removed', // config/audit-file.test.ts
   'node_failed', // damage.test.ts
@@ -32,7 +33,6 @@ const ELSEWHERE: readonly AuditEventName[] = [
   'consensus_halted', // runtime/ops/audit-story.test.ts
   'wal_compact', // compaction.test.ts
   'evidence_found', // runtime/ops/audit-story.test.ts
-  'pin_violation', // peers.test.ts
 ];
 
 /** RFC 8032 section 7.1, test 1. */
