@@ -39,6 +39,7 @@ export interface AuditFields {
   breaker_opened: { actor: string };
   breaker_closed: { actor: string };
   restart_budget_spent: { actor: string; group: string };
+  pin_violation: { peer: string; fingerprint: string; refused: boolean };
 
   quarantined: { actor: string; cause: string };
   consensus_halted: { reason: string };
@@ -185,6 +186,14 @@ export const AUDIT_EVENTS: { readonly [Name in AuditEventName]: AuditSpec<AuditF
   actor_drill: {
     about: 'A drill makes an actor go wrong from within; a node in development mode only.',
     fields: { ...OPERATOR, misdeed: 'how: `throw`, `exit`, `loop` and others' },
+  },
+  pin_violation: {
+    about: 'A certificate matched no pin of the peer that it stood for: once for each, until the node starts anew.',
+    fields: {
+      peer: 'node id, `unknown` when it stood for nobody',
+      fingerprint: 'of the certificate, masked',
+      refused: 'false where `pinned_certs` does not enforce',
+    },
   },
   actor_died: {
     about: 'An actor ended and nobody had asked for it.',

@@ -7,6 +7,7 @@ const GROUPS: readonly (readonly [title: string, names: readonly AuditEventName[
   ['The log itself', ['audit_began', 'audit_continued', 'audit_recovered', 'audit_removed', 'audit_lost']],
   ['The node', ['node_started', 'node_stopped', 'node_failed']],
   ['Configuration, keys, chain', ['config_reload', 'key_generated', 'genesis_created', 'registry_changed']],
+  ['Peers', ['pin_violation']],
   ['Actors, by an operator', ['actor_kill', 'actor_restart', 'actor_reset', 'actor_drill']],
   ['Actors, by themselves', ['actor_died', 'breaker_opened', 'breaker_closed', 'restart_budget_spent']],
   ['Trust', ['quarantined', 'consensus_halted', 'evidence_found', 'observer_excluded', 'bad_observation']],

@@ -2,6 +2,7 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import {
   createAuthority,
@@ -13,6 +14,7 @@ import {
 import { ConfigError, renderProblem } from './errors.js';
 import { loadConfig } from './load.js';
 import { loadPeerNetwork } from './peer-network.js';
+import { loadPeersFile } from './peers-file.js';
 import { loadPinsFile, pinsText } from './pins-file.js';
 
 const NOW = Date.parse('2026-11-20T12:00:00Z');
@@ -108,6 +110,13 @@ test('NET-6: this node’s own entry is left out, and of a node that stands twic
     [['node_2', 2]],
   );
   t.true(warnings.some((warning) => /names node_2 twice; the first/.test(warning)));
+});
+
+test('CF-2: the examples are valid', (t) => {
+  const example = (name: string) => fileURLToPath(new URL(`../../config/examples/${name}`, import.meta.url));
+  const { peers, warnings } = loadPeersFile(example('peers.yml'), 'node_1');
+  t.deepEqual([peers.map(({ nodeId }) => nodeId), warnings], [['node_2'], []]);
+  t.is(loadPinsFile(example('pinned_certs.json')).pins.get('node_2')?.length, 2);
 });
 
 test('without a peer there is no network', (t) => {

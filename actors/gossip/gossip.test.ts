@@ -239,3 +239,47 @@ test('NET-5: a receiver that has no room stops the sender, and neither side grow
   t.true(types.indexOf(1) < types.length - 1, 'the live frame did not wait for the last bulk frame');
   t.true(one.isConnected('node_2'));
 });
+
+test('NET-5: fifty relays at once are all delivered, each once and in order', async (t) => {
+  const { nodes } = await cluster(t, 'node_1', 'node_2', 'node_3');
+  const [one, two, three] = nodes as [GossipNode, GossipNode, GossipNode];
+  await connected(one, two, three);
+  const relays = Array.from({ length: 50 }, (_, number) => number);
+  for (const number of relays) {
+    for (const from of [one, two]) {
+      from.send(null, number % 2 === 0 ? 'live' : 'bulk', frame(64, number), frame(1, number));
+    }
+  }
+  for (const from of ['node_1', 'node_2']) {
+    for (const receiver of ['consensus', 'ingress'] as const) {
+      await eventually(() => three.framesFrom(from, receiver).length >= 50, `${from} to ${receiver}`);
+      const got = three.framesFrom(from, receiver).map((each) => each[1]!);
+      t.deepEqual(
+        [...got].sort((a, b) => a - b),
+        relays,
+      );
+      for (const parity of [0, 1]) {
+        const lane = got.filter((number) => number % 2 === parity);
+        t.deepEqual(
+          lane,
+          [...lane].sort((a, b) => a - b),
+          'in order within its lane',
+        );
+      }
+    }
+  }
+});
+
+test('NET-7: a flood of tiny frames is held back by its number too', async (t) => {
+  const { nodes } = await cluster(t, 'node_1', 'node_2');
+  const [one, two] = nodes as [GossipNode, GossipNode];
+  await connected(one, two);
+  two.consensus.tellResult = 'overloaded';
+  const tiny = Array.from({ length: 1000 }, () => frame(1));
+  for (let turn = 0; turn < 8; turn++) one.send(null, 'live', ...tiny);
+  await eventually(async () => (await two.metric('quorate_peer_inbound_bytes')) >= 4096, 'the bound');
+  two.consensus.tellResult = 'ok';
+  const sent = await one.metric('quorate_peer_frames_total', { direction: 'out' });
+  t.true(sent > 4096);
+  await eventually(() => two.framesFrom('node_1').length === 8000, 'and then everything comes');
+});

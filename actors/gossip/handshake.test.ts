@@ -168,6 +168,8 @@ for (const { title, make, handshake, closed, pinOf } of ROWS) {
       const line = one.recorded.lines.find(({ event }) => event === 'peer.pin_mismatch');
       t.like(line, { peer: pinOf, refused: true });
       t.regex(String(line?.fingerprint), /^sha256:[0-9a-f]{8}\.\.\.[0-9a-f]{8}$/, 'masked');
+      const reported = one.recorded.reports.find(({ name }) => name === 'pin-violation');
+      t.like(reported?.value, { ok: true, data: { peer: pinOf, refused: true } });
     }
     t.deepEqual([...one.states('node_2'), ...one.states('node_3')], []);
     t.deepEqual(two.states('node_1'), []);
@@ -202,6 +204,23 @@ test('NET-2: without pins a certificate of the authority with the right name is 
   const two = await started(t, loose(made.odd));
   await eventually(() => one.isConnected('node_2') && two.isConnected('node_1'), 'they connect');
   t.is(await one.metric('quorate_pinning_violations_total'), 0);
+});
+
+test('NET-11: a certificate that names nobody stands for no peer that has pins, whatever its hello proves', async (t) => {
+  const made = await pair({ names: ['elsewhere.example'] });
+  // node_2 is pinned to another certificate; a third peer without pins makes the handshake lenient.
+  const [third] = (await identities('node_3')) as [Identity];
+  const parts = withPeer(made.good, { pins: ['f'.repeat(64)] });
+  const peers = [...parts.peers, peerOf(third, await freePort())];
+  const one = await started(t, { ...parts, peers, requirePins: false });
+  const two = await started(t, made.odd);
+  await eventually(
+    async () => (await one.metric('quorate_peer_closed_total', { reason: 'wrong-identity' })) >= 1,
+    'it is closed when its hello says who it is',
+  );
+  t.deepEqual(one.states('node_2'), []);
+  t.deepEqual(one.framesFrom('node_2'), []);
+  t.truthy(two);
 });
 
 test('NET-1: who shows no certificate is refused by TLS and gets no byte', async (t) => {

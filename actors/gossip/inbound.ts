@@ -26,6 +26,9 @@ export interface InboundParts {
 /** Two frames of the largest size wait at most, beside what one read of the socket brings. */
 const PAUSE_BYTES = 1024 * 1024;
 const RESUME_BYTES = 128 * 1024;
+/** Each frame is an object of its own: a megabyte of single bytes would be a hundred in memory. */
+const PAUSE_FRAMES = 4096;
+const RESUME_FRAMES = 512;
 /** A message to another actor carries this much, and at least one frame. */
 const MESSAGE_BYTES = 1024 * 1024;
 const AGAIN_MS = 5;
@@ -73,7 +76,7 @@ export class Inbound {
     const waiting = box.waiting[receiver];
     waiting.frames.push(frame);
     waiting.bytes += frame.length;
-    if (bytesOf(box) >= PAUSE_BYTES) {
+    if (bytesOf(box) >= PAUSE_BYTES || framesOf(box) >= PAUSE_FRAMES) {
       box.paused.add(source);
       source.pause();
     }
@@ -109,7 +112,7 @@ export class Inbound {
     let isBusy = false;
     for (const receiver of RECEIVERS) if (!this.#flushTo(receiver)) isBusy = true;
     for (const box of this.#boxes.values()) {
-      if (box.paused.size === 0 || bytesOf(box) > RESUME_BYTES) continue;
+      if (box.paused.size === 0 || bytesOf(box) > RESUME_BYTES || framesOf(box) > RESUME_FRAMES) continue;
       for (const source of box.paused) source.resume();
       box.paused.clear();
     }
@@ -153,6 +156,10 @@ export class Inbound {
 
 function bytesOf({ waiting }: Box): number {
   return waiting.consensus.bytes + waiting.ingress.bytes;
+}
+
+function framesOf({ waiting }: Box): number {
+  return waiting.consensus.frames.length + waiting.ingress.frames.length;
 }
 
 /** How many from the front make at most `maxBytes`, at least one. */

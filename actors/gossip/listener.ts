@@ -27,8 +27,11 @@ export interface ListenerEvents {
 const HANDSHAKE_MS = 5_000;
 const REQUEST_MS = 5_000;
 const HEADERS_MAX_BYTES = 8 * 1024;
-/** What peers need, twice over, and room for those that are turned away. */
-const CONNECTIONS_BASE = 64;
+/**
+ * What peers need, twice over, and room for strangers, who are gone after HANDSHAKE_MS at the latest: to keep peers out they
+ * would have to come at a hundred a second, and peers would still be dialed from here.
+ */
+const CONNECTIONS_BASE = 512;
 
 type AnyServer = Server | HttpsServer;
 

@@ -202,7 +202,10 @@ export class Network implements Figures {
     const { metrics, context } = this.#parts;
     metrics.pinningViolations.inc({ peer });
     const fields = { peer, fingerprint: maskFingerprint(`sha256:${fingerprint}`), refused };
-    if (this.#isNews(peer, `pin ${fields.fingerprint}`)) event(context.log, 'peer.pin_mismatch', fields);
+    if (!this.#isNews(peer, `pin ${fields.fingerprint}`)) return;
+    event(context.log, 'peer.pin_mismatch', fields);
+    // For the audit log. The node is no less ready for it: it is the other side that is not let in.
+    context.report('pin-violation', { ok: true, data: fields });
   }
 
   #isNews(peer: string, what: string): boolean {

@@ -2,6 +2,7 @@
 // never have two connections in use, and never dial faster than its backoff.
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
+import type { Counter } from 'prom-client';
 import { WebSocket } from 'ws';
 import type { PeerConfig } from '../../config/node.js';
 import { FRAME_MAX_BYTES, frameFamily } from '../../protocol/peer/frame.js';
@@ -38,6 +39,7 @@ export interface PeerParts {
   readonly clock: Clock;
   readonly random: () => number;
   readonly metrics: GossipMetrics;
+  readonly queueMaxBytes: number;
   readonly dialing: () => { readonly context: SecureContext | null; readonly rules: PinRules };
   readonly greet: (
     ws: WebSocket,
@@ -73,6 +75,7 @@ export class Peer {
   #dialing: Dialing | null = null;
   #greeting: PeerConnection | null = null;
   #stopped = false;
+  readonly #counters = new Map<string, { readonly frames: Counter.Internal; readonly bytes: Counter.Internal }>();
   /** Seen on the last connection. */
   certificateEndMs: number | null = null;
 
@@ -80,7 +83,8 @@ export class Peer {
     this.config = config;
     this.isValidator = isValidator;
     this.#parts = parts;
-    this.queue = new OutQueue((lane) => parts.metrics.dropped.inc({ peer: config.nodeId, lane }));
+    const dropped = (lane: Lane) => parts.metrics.dropped.inc({ peer: config.nodeId, lane });
+    this.queue = new OutQueue(dropped, parts.queueMaxBytes);
   }
 
   get nodeId(): string {
@@ -136,6 +140,7 @@ export class Peer {
    * keep the same; one of another run of the peer means that the old one is dead.
    */
   adopt(connection: PeerConnection): void {
+    if (this.#stopped) return void connection.end('going-away', 'this side closes');
     this.certificateEndMs = connection.certificateEndMs;
     const old = this.#connection;
     if (old !== null && Buffer.compare(old.instance, connection.instance) === 0 && !this.#isBetter(connection, old)) {
@@ -332,10 +337,21 @@ export class Peer {
     this.#dialAfter(this.#delay());
   }
 
+  /** Children are kept: looking labels up costs more than counting. */
   #count(direction: 'in' | 'out', frame: Uint8Array): void {
-    const { metrics } = this.#parts;
-    metrics.frames.inc({ peer: this.nodeId, direction, family: frameFamily(frame) ?? 'hello' });
-    metrics.bytes.inc({ peer: this.nodeId, direction }, frame.length);
+    const family = frameFamily(frame) ?? 'hello';
+    const key = direction + family;
+    let counters = this.#counters.get(key);
+    if (counters === undefined) {
+      const { frames, bytes } = this.#parts.metrics;
+      counters = {
+        frames: frames.labels(this.nodeId, direction, family),
+        bytes: bytes.labels(this.nodeId, direction),
+      };
+      this.#counters.set(key, counters);
+    }
+    counters.frames.inc();
+    counters.bytes.inc(frame.length);
   }
 }
 

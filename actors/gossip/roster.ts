@@ -17,6 +17,7 @@ import { type ConnectionHandlers, PeerConnection, type Times } from './connectio
 import type { Lane, PeerView } from './contract.js';
 import type { Self } from './greeting.js';
 import type { GossipMetrics } from './metrics.js';
+import { QUEUE_MAX_BYTES } from './out-queue.js';
 import { Peer, type PeerEvents } from './peer.js';
 
 export interface RosterParts {
@@ -28,6 +29,9 @@ export interface RosterParts {
   readonly times: Times;
   readonly on: PeerEvents;
 }
+
+/** Of all peers together; with 32 of them or fewer each has its full share. */
+const QUEUES_MAX_BYTES = 32 * QUEUE_MAX_BYTES;
 
 export class Roster {
   readonly #parts: RosterParts;
@@ -73,8 +77,14 @@ export class Roster {
       open: (connection) => {
         this.#strangers.delete(connection);
         owner = this.#peers.get(connection.nodeId);
-        if (owner === undefined) connection.end('unknown-peer', 'it was removed meanwhile');
-        else owner.adopt(connection);
+        if (owner === undefined) return connection.end('unknown-peer', 'it was removed meanwhile');
+        // A certificate that named nobody in the handshake: now it is known whose pins it has to be among.
+        const verdict =
+          connection.fingerprint === null ? null : judgePin(connection.fingerprint, owner.config, this.#config);
+        if (verdict === null || verdict.ok) return owner.adopt(connection);
+        this.#parts.on.pinMismatch(owner, connection.fingerprint!, true);
+        owner = undefined;
+        connection.end('wrong-identity', verdict.reason);
       },
       frame: (connection, frame) => owner?.frame(connection, frame),
       next: (connection) => owner?.next(connection) ?? null,
@@ -167,6 +177,7 @@ export class Roster {
   #add(config: PeersConfig['peers'][number]): Peer {
     const { self, clock, random, metrics, on, validators } = this.#parts;
     const peer: Peer = new Peer(config, validators.has(config.nodeId), {
+      queueMaxBytes: Math.min(QUEUE_MAX_BYTES, Math.floor(QUEUES_MAX_BYTES / this.#config.peers.length)),
       ownId: self.nodeId,
       clock,
       random,

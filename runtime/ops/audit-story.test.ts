@@ -31,6 +31,14 @@ test('ST-8: deaths that nobody asked for are told, stops and kills are not', (t)
   t.is(tell({ kind: 'up' }), null);
 });
 
+test('ST-8, NET-2: a certificate that matches no pin is told once for each peer and certificate', (t) => {
+  const tell = teller();
+  const facts = { peer: 'node_2', fingerprint: 'sha256:01234567...89abcdef', refused: true };
+  t.deepEqual(tell(report('pin-violation', facts), 'gossip'), { event: 'pin_violation', ...facts });
+  t.is(tell(report('pin-violation', facts), 'gossip'), null);
+  t.like(tell(report('pin-violation', { ...facts, peer: 'unknown' }), 'gossip'), { peer: 'unknown' });
+});
+
 test('ST-8: a breaker is told when it opens and when it closes, not with each trial; a spent budget too', (t) => {
   const tell = teller();
   t.deepEqual(tell({ kind: 'breaker', from: 'closed', to: 'open' }), { event: 'breaker_opened', actor: 'dedup' });

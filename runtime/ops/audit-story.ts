@@ -1,4 +1,4 @@
-// What the supervisor tells, as auditable events: deaths, breakers, and what actors report of log, votes and registry.
+// What the supervisor tells, as auditable events: deaths, breakers, and what actors report of log, votes, registry and pins.
 // Called by the daemon with each event. It keeps only what is needed to tell each thing once, and writes nothing.
 import type { UnsignedAuditEvent } from '../../config/audit-events.js';
 import type { ReportValue } from '../kernel/contract.js';
@@ -43,6 +43,11 @@ export class AuditStory {
 
   #report({ actor, name, value: { data } }: ReportEvent): UnsignedAuditEvent | null {
     if (data === undefined) return null;
+    if (name === 'pin-violation') {
+      const { peer, fingerprint, refused } = data;
+      const facts = { peer: String(peer), fingerprint: String(fingerprint), refused: refused === true };
+      return this.#once({ event: 'pin_violation', ...facts }, `${peer} ${fingerprint} ${refused}`);
+    }
     if (name === 'registry') return this.#registry(data);
     if (name === 'evidence') {
       const { rule, validator, view } = data;

@@ -24,6 +24,7 @@ import {
 
 /** Proven by other tests: they end the process, need peers, or take a log of many thousand lines. */
 const ELSEWHERE: readonly AuditEventName[] = [
+  'pin_violation', // peers.test.ts
   'audit_continued', // config/audit-file.test.ts
   'audit_removed', // config/audit-file.test.ts
   'node_failed', // damage.test.ts

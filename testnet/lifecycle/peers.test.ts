@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { freePort } from '../../actors/gossip/gossip-fixture.js';
+import { readAudit } from '../../config/audit-file.js';
 import { issueCertificate, nodeCertificate, writeClusterCertificates } from '../../config/certificates.js';
 import { type NodeKey, openNodeKey } from '../../config/key-files.js';
 import { pinsText } from '../../config/pins-file.js';
+import { auditRecords } from '../../protocol/audit-check.js';
 import { canonicalize } from '../../protocol/canonical.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { createGenesis } from '../../protocol/genesis.js';
@@ -188,6 +190,10 @@ test.serial('NET-2: a wrong pin closes the connection and is counted; put right,
     return metrics.total('quorate_pinning_violations_total', `peer="${nodeId}"`) >= 1 ? true : null;
   });
   t.is((await metricsOf(0)).total('quorate_peer_connected'), 0);
+  await eventually('the audit line', () => {
+    const lines = [...readAudit(members[0]!.dataDir).files].flatMap(({ bytes }) => auditRecords(bytes));
+    return lines.some(({ line }) => line.event === 'pin_violation' && line.peer === nodeId) ? true : null;
+  });
   pins.set(nodeId, right);
   writePins(0);
   t.is(await reload(0), 'ok');
