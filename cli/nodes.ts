@@ -1,5 +1,5 @@
-// Which nodes does a command mean? One, by its address or data directory; or, with --node and --all, those whose data
-// directories lie side by side, as those of a local cluster do. Called by the commands that compare nodes. It only reads.
+// Which nodes does a command mean? One or several by their addresses, or one by its data directory; or, with --node and
+// --all, those whose data directories lie side by side, as those of a local cluster do. Called by the commands that compare nodes. It only reads.
 import { readdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { EXIT } from '../runtime/exit-codes.js';
@@ -8,6 +8,11 @@ import { apiUrl, dataDirectory, readEndpoints, readOptional } from './endpoint.j
 import { CliError, type Terminal } from './output.js';
 
 export const nodeOptions = {
+  api: {
+    type: 'string',
+    value: 'URL',
+    about: 'client API of the node; several, with commas between, name several nodes',
+  },
   node: { type: 'string', value: 'N', about: 'the node N of a cluster: its number, directory or node id' },
   all: { type: 'boolean', about: 'every running node whose data directory lies beside --data-dir' },
 } as const satisfies Options;
@@ -18,20 +23,20 @@ export interface NodeAt {
   readonly api: string;
 }
 
-type Chosen = Values<typeof nodeOptions> & {
-  readonly api: string | undefined;
-  readonly 'data-dir': string | undefined;
-};
+type Chosen = Values<typeof nodeOptions> & { readonly 'data-dir': string | undefined };
 
 /** At least one. @throws CliError: 64 when the choice contradicts itself, 69 when no such node runs. */
 export function chosenNodes(command: string, values: Chosen, terminal: Terminal): NodeAt[] {
   const directory = dataDirectory(values['data-dir'], terminal);
   if (values.node === undefined && !values.all) {
-    const api = apiUrl(values.api, directory, terminal);
-    return [{ name: values.api === undefined ? basename(resolve(directory)) : api, api }];
+    if (values.api === undefined) {
+      return [{ name: basename(resolve(directory)), api: apiUrl(undefined, directory, terminal) }];
+    }
+    const urls = values.api.split(',').map((url) => apiUrl(url.trim(), directory, terminal));
+    return urls.map((api) => ({ name: api, api }));
   }
   if (values.node !== undefined && values.all) throw usageError(command, '--node and --all exclude each other.');
-  if (values.api !== undefined) throw usageError(command, '--api names one node already: leave --node and --all out.');
+  if (values.api !== undefined) throw usageError(command, '--api names the nodes already: leave --node and --all out.');
   const beside = dirname(resolve(directory));
   const running = runningBeside(beside);
   const found = values.all ? running : running.filter((each) => isNamed(each, values.node!));

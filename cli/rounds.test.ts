@@ -108,6 +108,16 @@ test('CO-6: reconcile agrees when every node says the same, and counts what wait
   t.regex((await run(['reconcile', '--data-dir', directory])).out, /^agreed: 2 rounds of node_1$/m);
 });
 
+test('CO-6: nodes elsewhere are compared by their addresses', async (t) => {
+  const nodes = await Promise.all([GOOD, answer([])].map((body) => fakeNode(fine(body))));
+  t.teardown(() => Promise.all(nodes.map((node) => node.close())));
+  const api = nodes.map(({ url }) => url).join(', ');
+  const { code, out } = await run(['reconcile', '--api', api, '--json']);
+  t.is(code, EXIT.data.code);
+  t.like(JSON.parse(out), { nodes: nodes.map(({ url }) => url), agreed: false });
+  t.like(JSON.parse((await run(['rounds', '--api', api, '--json'])).out), { nodes: [{ opened: 2 }, { opened: 0 }] });
+});
+
 test('CO-6: a node that is a block behind is asked again; one that has drifted is reported', async (t) => {
   let looks = 0;
   const behind = () => {

@@ -11,7 +11,6 @@ import { CliError, type Paint, painter, printJson, type Terminal, table } from '
 
 const options = {
   ...nodeOptions,
-  api: commonOptions.api,
   'data-dir': commonOptions['data-dir'],
   json: commonOptions.json,
 } as const;
@@ -38,16 +37,17 @@ node shows the same. They are advisory: nothing happens because of one, apart fr
   async run({ values, positionals }, terminal) {
     const nodes = chosenNodes('rounds', values, terminal);
     const path = positionals[0] === undefined ? '' : `/${encodeURIComponent(positionals[0])}`;
+    const isSeveral = values.all || nodes.length > 1;
     const answers = [];
     for (const node of nodes) answers.push({ node, body: await ask(terminal, node, path) });
     if (values.json) {
       const named = answers.map(({ node, body }) => ({ node: node.name, ...body }));
-      printJson(terminal, values.all ? { nodes: named } : answers[0]!.body);
+      printJson(terminal, isSeveral ? { nodes: named } : answers[0]!.body);
       return EXIT.ok.code;
     }
     const paint = painter(terminal.colours.out);
     for (const { node, body } of answers) {
-      if (values.all) terminal.out(`${paint('bold', node.name)}\n`);
+      if (isSeveral) terminal.out(`${paint('bold', node.name)}\n`);
       terminal.out(path === '' ? roundsText(body, paint) : roundText(body, paint));
     }
     return EXIT.ok.code;
@@ -75,6 +75,7 @@ nowhere: to complete, a majority has to observe; otherwise the round fails when 
   examples: [
     ['quorate reconcile', 'rounds of one node that wait'],
     ['quorate reconcile --data-dir net/node_1 --all --json', 'compare every node in net/'],
+    ['quorate reconcile --api http://a:8080,http://b:8080', 'compare nodes elsewhere'],
   ],
   exits: [
     [EXIT.ok.code, 'the nodes agree'],

@@ -89,7 +89,7 @@ export function createMetrics(registry: Registry, figures: ConsensusFigures, quo
     }),
     roundsFailed: new Counter({
       name: 'quorate_consensus_rounds_failed_total',
-      help: 'Observation rounds that failed: no quorum in time, or lost with an exclusion.',
+      help: 'Observation rounds that failed: no quorum in time, or every observer excluded.',
       registers,
     }),
     roundSeconds: new Histogram({

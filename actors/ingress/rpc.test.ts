@@ -105,6 +105,7 @@ test('IN-5: refusals keep their status and say what was found', async (t) => {
   const cases: readonly (readonly [Refusal, number, RegExp])[] = [
     [{ slug: 'malformed-json', detail: 'at byte 3' }, 400, /^at byte 3$/],
     [{ slug: 'malformed-envelope', errors }, 400, /^\/observation\/audit_id: found the string "a\|b"; allowed: no \|$/],
+    [{ slug: 'malformed-envelope', errors: [{ ...errors[0]!, pointer: '' }] }, 400, /^\/: found/],
     [{ slug: 'unknown-key', detail: 'issuer x is no observer' }, 401, /no observer/],
     [{ slug: 'invalid-payload', errors }, 422, /audit_id/],
     [{ slug: 'quarantined', detail: 'damage' }, 503, /damage/],

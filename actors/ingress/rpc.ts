@@ -83,7 +83,9 @@ function spell(parts: RpcParts, request: PeerRequest, answer: Answer): Answer {
 function firstError({ errors }: JsonObject): string | undefined {
   if (!Array.isArray(errors)) return undefined;
   const [first] = errors as JsonObject[];
-  return first === undefined ? undefined : `${first.pointer}: found ${first.found}; allowed: ${first.allowed}`;
+  return first === undefined
+    ? undefined
+    : `${first.pointer === '' ? '/' : first.pointer}: found ${first.found}; allowed: ${first.allowed}`;
 }
 
 /** The connection proves who sent it, so it is that node's fault: counted, told and audited here. Others have only our word. */

@@ -87,7 +87,7 @@ export function observe(
       : state.rounds.map((each) => (each === known ? grown : each));
   const next = recompute({ ...state, opened, rounds }, (each) => each === grown, blockTimeMs);
   const settled = settle(next, blockTimeMs);
-  const counted = !excludes(settled, nodeId) && round.status !== 'Failed';
+  const counted = !excludes(settled, nodeId) && !isTimedOut(round);
   const reason = isExcluded || !excludes(settled, nodeId) ? null : 'ExcessiveDeviation';
   return { state: settled, accepted: true, counted, reason };
 }
@@ -174,6 +174,11 @@ function isPast({ openedAtMs }: Round, blockTimeMs: number): boolean {
   return blockTimeMs - openedAtMs >= ROUND_TIMEOUT_MS;
 }
 
+/** It never had a quorum, and never will. */
+function isTimedOut({ status, completedAtMs }: Round): boolean {
+  return status === 'Failed' && completedAtMs === null;
+}
+
 function failed(round: Round): Round {
   return { ...round, status: 'Failed', tisMicrosTwice: null, biases: [] };
 }
@@ -185,18 +190,19 @@ function exclude(state: RoundsState, exclusions: readonly Exclusion[], blockTime
   return recompute({ ...state, excluded: [...state.excluded, ...exclusions], accusations }, concerns, blockTimeMs);
 }
 
-/** Judges the rounds anew for which `concerns` holds. One that has failed stays so. */
+/**
+ * Judges the rounds anew for which `concerns` holds. One whose time ran out stays as it is. One that was complete goes on with what counts
+ * now, and has failed while nothing does.
+ */
 function recompute(state: RoundsState, concerns: (round: Round) => boolean, blockTimeMs: number): RoundsState {
   let { completed } = state;
   const rounds = state.rounds.map((round) => {
-    if (round.status === 'Failed' || !concerns(round)) return round;
+    if (isTimedOut(round) || !concerns(round)) return round;
     const counted = countedIn(state, round);
-    if (counted.length < round.requiredQuorum) {
-      // A round that was complete loses its consensus with its quorum, and waits again if there is time.
-      if (isPast(round, blockTimeMs)) return failed(round);
-      return { ...round, status: 'Pending' as const, tisMicrosTwice: null, biases: [] };
-    }
-    if (round.completedAtMs === null) completed += 1;
+    if (round.completedAtMs === null) {
+      if (counted.length < round.requiredQuorum) return round;
+      completed += 1;
+    } else if (counted.length === 0) return failed(round);
     return {
       ...round,
       status: 'Complete' as const,
