@@ -8,6 +8,7 @@ import type { JsonObject } from '../../protocol/json.js';
 import { parseValidatorSet } from '../../protocol/validators.js';
 import { LocalCluster } from '../local/cluster.js';
 import { Wires } from '../local/proxies.js';
+import { admin } from './admin.js';
 import { type ClusterFindings, checkClusterLedgers } from './cluster-check.js';
 import { ClusterLoad } from './cluster-load.js';
 
@@ -209,6 +210,19 @@ export const wiped: Fault = async (drill, node) => {
   await drill.cluster.ready([node]);
 };
 
+/** Every actor of one node in turn: its threads die, its process does not. */
+export const actorsKilled: Fault = async (drill, node) => {
+  const local = drill.cluster.node(node);
+  drill.began(-1);
+  for (const actor of ACTORS_TO_KILL) {
+    await admin(local, 'POST', `/v1/admin/actors/${actor}/kill`);
+    await delay(drill.options.faultMs / ACTORS_TO_KILL.length);
+  }
+  await drill.cluster.ready([node]);
+};
+
+const ACTORS_TO_KILL = ['gossip', 'consensus', 'ingress', 'dedup', 'store', 'wal-writer', 'rpc-client'] as const;
+
 /** Nothing of what this node says to its peers, or of what they say to it, arrives. Its clients reach it. */
 export const cutOff: Fault = async (drill, node) => {
   for (const { index } of drill.cluster.members) {
@@ -249,6 +263,7 @@ export const CLUSTER_FAULTS: Readonly<Record<string, Fault>> = {
   'cluster-kills': killed,
   'cluster-stops': stopped,
   'cluster-wipes': wiped,
+  'cluster-actors': actorsKilled,
   'partition-one': cutOff,
   'partition-one-way': mute,
   'partition-halves': halves,
