@@ -188,6 +188,26 @@ export const killed: Fault = async (drill, node) => {
   await drill.cluster.ready([node]);
 };
 
+/** SIGTERM, and a start on the same data, as in a rolling restart. */
+export const restarted: Fault = async (drill, node) => {
+  const running = drill.cluster.node(node);
+  running.process.kill('SIGTERM');
+  drill.began(node);
+  const { code } = await running.exited;
+  if (code !== 0) drill.broken(`node ${node + 1} ended with ${code} when it was told to stop`);
+  drill.cluster.launch(node);
+  await drill.cluster.ready([node]);
+};
+
+/** SIGKILL to all at once, and a start of all on their data. */
+export const blackout: Fault = async (drill) => {
+  const all = drill.cluster.members.map(({ index }) => index);
+  await Promise.all(all.map((index) => drill.cluster.kill(index)));
+  for (const index of all) drill.cluster.launch(index);
+  await drill.cluster.ready();
+  drill.began(-1);
+};
+
 /** SIGSTOP: the process stands still with all its connections open, and goes on later as if nothing had been. */
 export const stopped: Fault = async (drill, node) => {
   const { process: child } = drill.cluster.node(node);
@@ -262,6 +282,8 @@ export const halves: Fault = async (drill, node) => {
 export const CLUSTER_FAULTS: Readonly<Record<string, Fault>> = {
   'cluster-kills': killed,
   'cluster-stops': stopped,
+  'cluster-restarts': restarted,
+  'cluster-blackouts': blackout,
   'cluster-wipes': wiped,
   'cluster-actors': actorsKilled,
   'partition-one': cutOff,

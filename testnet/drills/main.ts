@@ -33,6 +33,8 @@ const USAGE = `usage: npm run drill -- NAME [options]
 
   cluster-kills  of several nodes each is killed in turn under load, and started again
   cluster-stops  each stands still (SIGSTOP) with its connections open, and goes on
+  cluster-restarts, cluster-blackouts
+                 each is told to stop and started again; all are killed at once, as often as there are nodes
   cluster-actors every actor of each is killed in turn, its process lives
   cluster-wipes  each is killed and loses log and ledger, starts with its key alone, catches up and votes again
   partition-one, partition-one-way
