@@ -32,6 +32,7 @@ export function threadHost(options: ThreadHostOptions): Host {
       const { port1, port2 } = new MessageChannel();
       return { caller: port1, receiver: port2 };
     },
+    memory: () => process.memoryUsage(),
     spawn(boot, events) {
       try {
         return spawn(boot, events, options, standbys);
