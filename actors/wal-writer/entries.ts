@@ -21,7 +21,8 @@ export class EntryTally {
   /** `data` is looked at during the call only. */
   take({ lsn, type, data }: PlacedRecord): void {
     if (type === RecordType.inbox) this.unsettled.add(lsn);
-    else if (type === RecordType.settled) for (const settled of decodeSettled(data).lsns) this.unsettled.delete(settled);
+    else if (type === RecordType.settled)
+      for (const settled of decodeSettled(data).lsns) this.unsettled.delete(settled);
     else if (type === RecordType.carried) {
       const first = decodeCarried(data).lsn;
       this.moved.set(first, lsn);

@@ -14,7 +14,16 @@ import {
   writeSegment,
 } from './files.js';
 import type { LogSegment } from './reader.js';
-import { type Damage, type LogIdentity, type LogScan, listLog, type ScanOptions, scanLog, segmentName, segmentOf } from './scan.js';
+import {
+  type Damage,
+  type LogIdentity,
+  type LogScan,
+  listLog,
+  type ScanOptions,
+  scanLog,
+  segmentName,
+  segmentOf,
+} from './scan.js';
 import {
   drawSeal,
   NO_HASH,

@@ -79,7 +79,9 @@ export interface ScanOptions {
   /** Null: whatever the first segment says. */
   readonly identity: LogIdentity | null;
   /** `data` is valid during the call only. */
-  readonly onRecord?: ((record: { lsn: number; type: number; data: Uint8Array }, segment: LogSegment) => void) | undefined;
+  readonly onRecord?:
+    | ((record: { lsn: number; type: number; data: Uint8Array }, segment: LogSegment) => void)
+    | undefined;
   /** Skim every segment but the newest: its batch headers are read and nothing else. Falls back to the whole scan. */
   readonly trustSealed?: boolean;
 }
