@@ -27,6 +27,8 @@ export interface ChaosReport {
   readonly endings: Readonly<Record<string, number>>;
   /** Medians of each minute, MiB. */
   readonly rssMib: readonly number[];
+  /** Of it, what is the process's own: not the pages of the ledger's file that the system has mapped in. */
+  readonly ownMib: readonly number[];
   readonly descriptors: readonly number[];
   readonly threads: readonly number[];
   readonly faults: readonly string[];
@@ -45,6 +47,7 @@ const HARMS = [...MISDEEDS, ...MISDEEDS.map(() => 'kill' as const)];
 interface Sample {
   readonly atMs: number;
   readonly rssMib: number;
+  readonly ownMib: number;
   readonly descriptors: number;
   readonly threads: number;
 }
@@ -110,6 +113,7 @@ async function run(
     harms,
     endings,
     rssMib: perMinute(({ rssMib }) => rssMib),
+    ownMib: perMinute(({ ownMib }) => ownMib),
     descriptors: perMinute(({ descriptors }) => descriptors),
     threads: perMinute(({ threads }) => threads),
   };
@@ -147,6 +151,7 @@ function sample(pid: number): Sample {
   return {
     atMs: performance.now(),
     rssMib: number('VmRSS') / 1024,
+    ownMib: number('RssAnon') / 1024,
     threads: number('Threads'),
     descriptors: readdirSync(`/proc/${pid}/fd`).length,
   };
