@@ -21,7 +21,7 @@ export interface ThreadBoot {
   readonly control: MessagePort;
 }
 export interface StandbyBoot {
-  readonly standby: { readonly modules: readonly string[]; readonly gate: SharedArrayBuffer };
+  readonly standby: { readonly modules: readonly string[]; readonly gate: SharedArrayBuffer; readonly config: unknown };
 }
 
 /** Runs each incarnation in a worker thread of its own, which inherits neither flags nor environment. */

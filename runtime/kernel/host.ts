@@ -27,7 +27,7 @@ export interface Hosted {
 }
 
 /** What is known of an actor's next incarnation long before it is needed. */
-export type Reservation = Pick<Boot, 'id' | 'module' | 'memoryMb' | 'youngGenerationMb' | 'log'>;
+export type Reservation = Pick<Boot, 'id' | 'module' | 'memoryMb' | 'youngGenerationMb' | 'log' | 'config'>;
 
 /** Bytes. */
 export type MemoryFigures = Pick<NodeJS.MemoryUsage, 'rss' | 'heapUsed' | 'external'>;
