@@ -24,7 +24,7 @@ import { packBytes, unpackBytes } from '../../runtime/kernel/batch.js';
 import type { ActorContext, Clock, Links } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
-import { VerifyPool } from '../verify/pool.js';
+import { VerifyPool, VerifyThreads } from '../verify/pool.js';
 import { Blocks } from './blocks.js';
 import { certificateOf } from './catch-up.js';
 import { Checkpointer } from './checkpoint.js';
@@ -82,6 +82,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
       log,
       validators: readValidators(genesis, reader),
       quarantine: condition.quarantine,
+      from: condition.replayFrom,
       contextOf: contextMaker(genesis, config, await loadEd25519()),
     }).catch((error: unknown) => {
       if (error instanceof LogLedgerMismatch) actor.fatal(EXIT.data.code, error.message);
@@ -108,8 +109,9 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     const checkpoints = new Checkpointer({ ...shared, mempool, proof, intervalMs: config.compactIntervalMs });
     const { registry } = actor;
     // Bodies of other leaders' blocks that this node has not seen (DECISIONS 7).
-    const pool = nodes === 1 ? null : new VerifyPool({ threads: 1, backend: null, seed: config.seed, registry });
-    await pool?.start();
+    const threads = nodes === 1 ? null : new VerifyThreads({ threads: 1, backend: null, seed: config.seed });
+    const pool = threads === null ? null : new VerifyPool(threads, registry);
+    await threads?.start();
     const host = new Host({
       ...shared,
       verifier: pool,

@@ -228,6 +228,7 @@ export class ConsensusCluster {
       log,
       validators: kit.set,
       quarantine: null,
+      from: 1,
       contextOf: () => this.#context(name),
     });
     const mempool = new Mempool(this.names.length);
@@ -289,8 +290,8 @@ export class ConsensusCluster {
       const records = packBytes(found.map(({ data }) => data));
       return { records, lsns: found.map(({ lsn }) => lsn), types: found.map(({ type }) => type), next: null };
     });
-    wal.answer('trust', () => ({ state: 'clean' as const, detail: '', quarantine: null }));
-    wal.answer('compactable', () => ({ segments: 0 }));
+    wal.answer('trust', () => null);
+    wal.answer('compactable', () => ({ segments: 0, due: false }));
     const store = new FakeLink<StoreContract>('store');
     store.answer('apply', ({ blocks }) => {
       for (const block of blocks) disk.write(block);

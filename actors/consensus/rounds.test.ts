@@ -120,7 +120,7 @@ async function lone(rounds: RoundsState) {
     lsn += 100;
     return { firstLsn: lsn };
   });
-  wal.answer('compactable', () => ({ segments: 0 }));
+  wal.answer('compactable', () => ({ segments: 0, due: false }));
   const store = new FakeLink<StoreContract>('store');
   const stored: FinalizedForStore[] = [];
   store.answer('apply', ({ blocks: written }) => {

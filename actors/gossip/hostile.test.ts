@@ -1,6 +1,8 @@
 // A peer that is configured and proven, and misbehaves: every misdeed is counted by its name and ends that connection alone.
+import { connect as connectTcp, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
+import fc from 'fast-check';
 import { WebSocket } from 'ws';
 import { type Ed25519, loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { sha256 } from '../../protocol/crypto/hash.js';
@@ -284,4 +286,50 @@ test('a request while ingress is away is 503 and may be sent again', async (t) =
   const got = await ask(https, 'GET /rpc/status HTTP/1.1');
   t.is(got.status, 503);
   t.regex(got.headers, /retry-after/);
+});
+
+test('NET-7: garbage at every depth (TCP, HTTP, WebSocket, frames) ends its own connection, and the node goes on', async (t) => {
+  const { node, peer, https } = await setting(t);
+  const gone = (socket: Socket) =>
+    new Promise<void>((resolve) => {
+      socket.on('error', () => undefined);
+      socket.once('close', () => resolve());
+      socket.resume();
+    });
+  const blobs = fc.sample(fc.uint8Array({ minLength: 1, maxLength: 600 }), { numRuns: 24, seed: 7 });
+  const { port } = node.config;
+  for (const [index, blob] of blobs.entries()) {
+    if (index % 4 === 0) {
+      const socket = connectTcp({ host: '127.0.0.1', port });
+      const ended = gone(socket);
+      socket.end(blob);
+      await ended;
+    } else if (index % 4 === 1) {
+      const socket = connectTls(https);
+      const ended = gone(socket);
+      socket.once('secureConnect', () => socket.end(blob));
+      await ended;
+    } else if (index % 4 === 2) {
+      const odd = await peer().proven();
+      odd.socket.write(blob);
+      odd.socket.end();
+      await odd.closed;
+    } else {
+      const odd = await peer().proven();
+      odd.ws.send(blob);
+      odd.ws.close();
+      await odd.closed;
+    }
+  }
+  const last = await peer().proven();
+  last.ws.send(Uint8Array.of(7, 7, 7));
+  await eventually(
+    () => node.framesFrom('node_2').some((frame) => frame[1] === 7 && frame[2] === 7),
+    'the node goes on',
+  );
+  last.ws.terminate();
+  t.deepEqual(node.recorded.fatals, []);
+  // Every frame that came through had a type; none was handed on before its peer was proven.
+  t.true(node.framesFrom('node_2').every((frame) => frame[0]! >= 1 && frame[0]! <= 63));
+  t.true(node.framesFrom('node_2', 'ingress').every((frame) => frame[0]! >= 64 && frame[0]! <= 95));
 });

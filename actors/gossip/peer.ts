@@ -143,10 +143,18 @@ export class Peer {
     if (this.#stopped) return void connection.end('going-away', 'this side closes');
     this.certificateEndMs = connection.certificateEndMs;
     const old = this.#connection;
-    if (old !== null && Buffer.compare(old.instance, connection.instance) === 0 && !this.#isBetter(connection, old)) {
+    const isOtherRun = old !== null && Buffer.compare(old.instance, connection.instance) !== 0;
+    if (old !== null && !isOtherRun && !this.#isBetter(connection, old)) {
       connection.end('duplicate', 'another connection to this peer is in use');
       old.suspect(SUSPECT_MS);
       return;
+    }
+    if (isOtherRun) {
+      // Whoever counts on what the old run had been told has to know.
+      this.#connection = null;
+      this.#lastError = 'lost: the peer is another run of itself';
+      this.queue.clear();
+      this.#changed();
     }
     this.#timer?.cancel();
     this.#timer = null;
@@ -155,8 +163,8 @@ export class Peer {
     const breaker = at(this.#breaker, this.#connectedMs);
     // One that the peer dialed proves as much as one of ours would have.
     this.#breaker = breaker.phase === 'open' ? CLOSED : afterSuccess(breaker, BREAKER_DEFAULTS, this.#connectedMs);
-    if (old === null) this.#changed();
-    else old.end('duplicate', 'another connection to this peer took its place');
+    if (old === null || isOtherRun) this.#changed();
+    old?.end('duplicate', 'another connection to this peer took its place');
     connection.pump();
   }
 

@@ -1,6 +1,7 @@
 // Two real nodes and their peer network: they find each other over pinned TLS; certificates and pins change by SIGHUP
 // without a connection lost that they do not concern; what is wrong is refused, at the start and by reload.
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -200,16 +201,25 @@ test.serial('NET-2: a wrong pin closes the connection and is counted; put right,
   await bothConnected();
 });
 
-test.serial('NET-8, CF-9: a node whose key others may read does not start, and says what to do', async (t) => {
-  const node = nodes[1]!;
-  t.like(await node.stop(), { code: 0 });
-  const key = join(members[1]!.dataDir, 'tls.key');
-  chmodSync(key, 0o640);
-  const refused = launch(members[1]!);
-  t.is((await refused.exited).code, 78);
-  t.regex(refused.output, /tls\.key: found mode 0640; allowed: 0600 or 0400\. Fix it: chmod 0600/);
-  chmodSync(key, 0o600);
-  nodes[1] = launch(members[1]!);
-  await nodes[1].ready();
-  await bothConnected();
-});
+test.serial(
+  'NET-8, CF-9: a key that others may read and a port that is taken end the start, and say what to do',
+  async (t) => {
+    const node = nodes[1]!;
+    t.like(await node.stop(), { code: 0 });
+    const key = join(members[1]!.dataDir, 'tls.key');
+    chmodSync(key, 0o640);
+    const refused = launch(members[1]!);
+    t.is((await refused.exited).code, 78);
+    t.regex(refused.output, /tls\.key: found mode 0640; allowed: 0600 or 0400\. Fix it: chmod 0600/);
+    chmodSync(key, 0o600);
+    const taken = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve) => void taken.listen(members[1]!.port, '127.0.0.1', resolve));
+    const crowded = launch(members[1]!);
+    t.is((await crowded.exited).code, 69);
+    t.regex(crowded.output, /--peer-listen/);
+    await new Promise((resolve) => void taken.close(resolve));
+    nodes[1] = launch(members[1]!);
+    await nodes[1].ready();
+    await bothConnected();
+  },
+);
