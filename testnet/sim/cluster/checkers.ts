@@ -163,8 +163,8 @@ export class Checkers {
   /** CONSENSUS.md 1.5, over everything that a signer ever let out, crashes or not. */
   #follows(node: Watched, kind: VoteKind, view: number, hash: string | null): void {
     const key = view * 128 + node.index;
-    let signed = this.#signed.get(key);
-    if (signed === undefined) this.#signed.set(key, (signed = { notarized: null, nullified: false, finalized: null }));
+    const signed = this.#signed.get(key) ?? { notarized: null, nullified: false, finalized: null };
+    this.#signed.set(key, signed);
     const { notarized, nullified, finalized } = signed;
     const wrong =
       (kind === NOTARIZE &&
@@ -187,6 +187,16 @@ export class Checkers {
     this.accused += 1;
     if (node.isFaulty || isFaulty(first.signer)) return;
     this.found('evidence', `node ${node.index} accuses honest node ${first.signer} of ${rule} in view ${first.view}`);
+  }
+
+  /** After a lost log: no signature of before may be at or above what the node signs from now on. */
+  rejoined(node: Watched, floorView: number): void {
+    for (const key of this.#signed.keys()) {
+      const view = Math.floor(key / 128);
+      if (key % 128 !== node.index || view <= floorView) continue;
+      this.found('rejoin', `node ${node.index} rejoins above view ${floorView}, and has signed in view ${view}`);
+      return;
+    }
   }
 
   stopped(node: Watched, how: 'halt' | 'quarantine', reason: string): void {

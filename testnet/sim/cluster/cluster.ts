@@ -1,43 +1,33 @@
 // One seed's cluster from its start to its verdict: nodes, network and nemeses until the faults end, then calm, in which all
 // must come to the same ledger. Called by the command, the tests and the mutants. A run is a function of its seed and options.
 import type { JournalRecord } from '../../../protocol/consensus/journal.js';
+import type { Outcome } from '../simulations.js';
 import { short } from './body.js';
 import { Checkers } from './checkers.js';
 import { contextOf, type KeyRing, mockKeys } from './keys.js';
 import { Misdeed } from './misdeeds.js';
 import { type Arena, Nemeses } from './nemeses.js';
 import { CALM, Network } from './network.js';
-import { type Packet, SimNode, type Surroundings } from './node.js';
+import { SimNode } from './node.js';
 import type { Ending } from './node-disk.js';
 import { type Plan, type PlanOptions, planOf } from './plan.js';
 import { Chance, Schedule } from './schedule.js';
+import type { Packet, Surroundings } from './surroundings.js';
 import { Trace } from './trace.js';
 
 export interface ClusterOptions extends PlanOptions {
   readonly keepTrace?: boolean;
-  /** Real signatures instead of mock ones; for as many validators as `n`, which must then be given. */
-  readonly keys?: KeyRing;
-}
-
-export interface ClusterOutcome {
-  readonly seed: number;
-  readonly violations: readonly string[];
-  readonly traceHash: string;
-  readonly steps: number;
-  readonly simulatedMs: number;
-  readonly ended: string;
-  readonly lines: readonly string[];
-  readonly blocks: number;
-  readonly crashes: number;
-  readonly accused: number;
+  /** Default: mock ones. */
+  readonly keys?: (n: number) => KeyRing;
 }
 
 /** After the last fault: the cluster has so long to come to one ledger. */
 const CONVERGE_WITHIN_MS = 120_000;
 const LOOK_EVERY_MS = 250;
+const LINKS_EVERY_MS = 500;
 const CALM_SUBMISSIONS = 6;
 
-export function simulateCluster(seed: number, options: ClusterOptions): ClusterOutcome {
+export function simulateCluster(seed: number, options: ClusterOptions): Outcome {
   return new Cluster(seed, options).run();
 }
 
@@ -65,7 +55,7 @@ class Cluster implements Surroundings, Arena {
     this.plan = planOf(this.chance, options);
     this.n = this.plan.n;
     this.delta0Ms = this.plan.timing.delta0Ms;
-    const ring = options.keys ?? mockKeys(this.n);
+    const ring = (options.keys ?? mockKeys)(this.n);
     const liars = new Map(this.plan.liars.map((liar) => [liar.index, liar]));
     this.#faulty = new Set(liars.keys());
     const identities = [
@@ -81,7 +71,7 @@ class Cluster implements Surroundings, Arena {
     this.#nemeses = new Nemeses(this);
   }
 
-  run(): ClusterOutcome {
+  run(): Outcome {
     const { schedule, plan, checkers } = this;
     this.trace.line(0, `${this.n} nodes, ${JSON.stringify(plan.liars)}, a submission each ${plan.submitEveryMs} ms`);
     for (const node of this.nodes) node.start();
@@ -93,6 +83,7 @@ class Cluster implements Surroundings, Arena {
     }
     this.#submitLater();
     this.#watch();
+    this.#watchLinks();
     const failed = (): boolean => checkers.violations.length > 0;
     schedule.runUntil(plan.healAtMs, failed);
     let ended = 'violation';
@@ -105,9 +96,13 @@ class Cluster implements Surroundings, Arena {
       simulatedMs: schedule.nowMs,
       ended,
       lines: this.trace.lines ?? [],
-      blocks: checkers.chain.length,
-      crashes: this.#crashes,
-      accused: checkers.accused,
+      counts: {
+        blocks: checkers.chain.length,
+        submissions: checkers.finalEntries,
+        crashes: this.#crashes,
+        packets: this.network.sent,
+        accusations: checkers.accused,
+      },
     };
   }
 
@@ -163,6 +158,22 @@ class Cluster implements Surroundings, Arena {
 
   // --- what checkers look at now and then
 
+  /** As gossip does: each node hears of its links some time after they came or went. */
+  #watchLinks(): void {
+    this.schedule.after(LINKS_EVERY_MS, () => {
+      for (const node of this.nodes) {
+        if (!node.up) continue;
+        const linked = new Set<number>();
+        for (const peer of this.nodes) {
+          const both = peer.up && this.network.passes(node, peer) && this.network.passes(peer, node);
+          if (both) linked.add(peer.index);
+        }
+        for (let peer = 0; peer < this.n; peer++) if (peer !== node.index) node.linked(peer, linked.has(peer));
+      }
+      this.#watchLinks();
+    });
+  }
+
   #watch(): void {
     this.schedule.after(1_000, () => {
       for (const node of this.nodes) if (node.up && !node.isFaulty) this.#checkMemory(node);
@@ -171,14 +182,14 @@ class Cluster implements Surroundings, Arena {
   }
 
   /** What the core keeps is bounded by the views that are not final, never by the chain or by what a peer sends. */
-  #checkMemory({ index, state, bodies }: SimNode): void {
+  #checkMemory({ index, state, chain }: SimNode): void {
     const open = Math.max(state.view, state.certifiedView) - state.finalized.view;
     const bounds: [string, number, number][] = [
       ['views', state.views.size, open + 2],
       ['blocks', state.blocks.size, 2 * open + 8],
       ['wants', state.wanted.size, 2 * open + 8],
       ['accusations', state.accused.size, 4 * this.n * (open + 2)],
-      ['bodies', bodies.size, state.blocks.size + 4],
+      ['bodies', chain.bodies.size, 2 * open + 16],
     ];
     for (const [what, found, allowed] of bounds) {
       if (found <= allowed) continue;
@@ -207,7 +218,7 @@ class Cluster implements Surroundings, Arena {
         return `the ledgers differ: ${heights.join(', ')}`;
       }
     }
-    const homes = new Set(honest.filter(({ forgot }) => forgot === null).map(({ index }) => index));
+    const homes = new Set(honest.filter(({ wasLost }) => !wasLost).map(({ index }) => index));
     for (const [entry, { kept, position, home }] of submissions.entries()) {
       if (kept && position === null && homes.has(home)) return `submission ${entry} of node ${home} is not final`;
     }

@@ -92,13 +92,15 @@ export function mockHash(words: readonly number[]): string {
 }
 
 /** The real thing, with keys that everybody knows. */
-export async function ed25519Keys(n: number): Promise<KeyRing> {
+export async function ed25519Keys(): Promise<(n: number) => KeyRing> {
   const ed25519 = await loadEd25519();
-  const pairs = Array.from({ length: n }, (_, index) => ed25519.keyPair(sha256(`simulated validator ${index}`)));
-  return {
-    validators: pairs.map(({ publicKey }, index) => ({ nodeId: `node_${index}`, publicKey })),
-    sign: (signer, bytes) => ed25519.sign(bytes, pairs[signer]!.secretKey),
-    verify: (signature, bytes, publicKey) => ed25519.verify(signature, bytes, publicKey),
+  return (n) => {
+    const pairs = Array.from({ length: n }, (_, index) => ed25519.keyPair(sha256(`simulated validator ${index}`)));
+    return {
+      validators: pairs.map(({ publicKey }, index) => ({ nodeId: `node_${index}`, publicKey })),
+      sign: (signer, bytes) => ed25519.sign(bytes, pairs[signer]!.secretKey),
+      verify: (signature, bytes, publicKey) => ed25519.verify(signature, bytes, publicKey),
+    };
   };
 }
 

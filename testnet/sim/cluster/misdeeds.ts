@@ -2,11 +2,12 @@
 // Asked by the node model for each message. A liar has its own key and nobody else's, and must never be held to anything.
 import type { Certificate } from '../../../protocol/consensus/certificate.js';
 import { signedBytes } from '../../../protocol/consensus/certificate.js';
+import type { Evidence } from '../../../protocol/consensus/evidence.js';
 import type { BlockRef, Message, Proposal, Vote } from '../../../protocol/consensus/message.js';
 import { quorum } from '../../../protocol/consensus/quorum.js';
 import { VOTE_KINDS } from '../../../protocol/consensus/state.js';
 import { FINALIZE, NOTARIZE, NULLIFY, type VoteKind } from '../../../protocol/consensus/vote.js';
-import { BLOCK_ENTRIES_MAX, type Body, makeBody } from './body.js';
+import { BLOCK_ENTRIES_MAX, type Body, type Executed, GENESIS, makeBody } from './body.js';
 import { mockHash } from './keys.js';
 import type { SimNode } from './node.js';
 import type { Chance } from './schedule.js';
@@ -62,7 +63,7 @@ const LIES = {
   /** The block stands on the parent of its parent, which nothing nullified. */
   'skips the parent': (node, letter) => {
     const { message, body } = letter;
-    const parent = body === null ? undefined : node.bodies.get(body.block.parentHash);
+    const parent = body === null ? undefined : node.chain.bodies.get(body.block.parentHash);
     if (message.type !== 'proposal' || body === null || parent === undefined) return [letter];
     const { parentView, parentHash, height } = parent.block;
     const block = { ...body.block, parentView, parentHash, height };
@@ -157,6 +158,47 @@ const LIES = {
     );
     return [{ ...letter, message: { ...message, vote: { ...message.vote, signature } } }];
   },
+  /** Accuses honest validators, with votes that do not prove it. */
+  slanders: (node, letter, chance) => {
+    const { epoch, validators } = node.context;
+    const view = Math.max(1, node.state.view - chance.between(0, 1));
+    const [first, second] = [
+      voteOf(node, NOTARIZE, view, mockHash([view, 1])),
+      voteOf(node, NOTARIZE, view, mockHash([view, 2])),
+    ];
+    const signer = chance.between(0, validators.length - 1);
+    const other = voteOf(node, NULLIFY, view, null);
+    const evidence = chance.pick<Evidence>([
+      { rule: 'E1', first: { ...first, signer }, second: { ...second, signer } },
+      { rule: 'E1', first, second: { ...second, signer } },
+      { rule: 'E3', first: { ...first, signer }, second: { ...other, signer } },
+      { rule: 'E2', first, second: first },
+    ]);
+    return [letter, { to: letter.to, message: { type: 'evidence', epoch, evidence }, body: null }];
+  },
+  /** Says of itself that it stands where it does not, and answers who asks where others are with what it likes. */
+  'misstates itself': (node, letter, chance) => {
+    const { message } = letter;
+    const old = node.ledger.executed[0]?.certificate ?? null;
+    if (message.type === 'recovered')
+      return [{ ...letter, message: { ...message, certificate: chance.pick([null, old]) } }];
+    if (message.type !== 'status') return [letter];
+    const { status } = message;
+    const lies = [
+      { ...status, finalizedView: 0, height: 0, finalizedHash: GENESIS.hash, open: [] },
+      { ...status, finalizedView: status.view + 1_000, view: status.view + 2_000, height: status.height + 1_000_000 },
+      {
+        ...status,
+        open: Array.from({ length: 64 }, (_, at) => ({
+          view: status.view + at,
+          certificates: [],
+          votes: [[], [], []],
+        })),
+      },
+      { ...status, view: Number.MAX_SAFE_INTEGER },
+    ];
+    return [{ ...letter, message: { ...message, status: chance.pick(lies) } }];
+  },
   /** Votes for views that nobody has reached. */
   floods: (node, letter, chance) => {
     const view = node.state.view + chance.pick([1, 2, 5, 1_000, 1_000_000]);
@@ -187,6 +229,14 @@ export class Misdeed {
     this.rate = rate;
     this.serves = serves;
     this.#chance = chance;
+  }
+
+  /** What it serves to one who catches up: the truth, less of it, or blocks under other blocks' certificates. */
+  altersBlocks(blocks: readonly Executed[]): readonly Executed[] {
+    if (!this.#chance.happens(this.rate)) return blocks;
+    const shifted = blocks.map(({ body }, at) => ({ body, certificate: blocks[at + 1]?.certificate ?? null }));
+    const bare = blocks.map(({ body }) => ({ body, certificate: null }));
+    return this.#chance.pick([[], blocks.slice(1), [...blocks].reverse(), shifted, bare]);
   }
 
   outgoing(node: SimNode, to: number | null, message: Message, body: Body | null): Letter[] {

@@ -1,8 +1,9 @@
 // The links between simulated nodes: delay, loss, duplication, reordering, cuts in one direction or both, slow peers, and
 // what was said long ago coming again. Owned by the cluster. It must never deliver what was not sent over that link.
 import type { Message } from '../../../protocol/consensus/message.js';
-import type { Packet, SimNode } from './node.js';
+import type { SimNode } from './node.js';
 import type { Chance, Schedule } from './schedule.js';
+import type { Packet } from './surroundings.js';
 
 export interface Weather {
   lossRate: number;
@@ -53,6 +54,11 @@ export class Network {
     this.#nodes = nodes;
     this.#byIndex = Array.from({ length: n }, (_, index) => nodes.filter((node) => node.index === index));
     this.#links = nodes.map(() => nodes.map(() => ({ cuts: 0, extraMs: 0, gapMs: 0, freeAtMs: 0, queued: 0 })));
+  }
+
+  /** Whether anything passes from one to the other. */
+  passes(from: SimNode, to: SimNode): boolean {
+    return this.link(from, to).cuts === 0;
   }
 
   link(from: SimNode, to: SimNode): Link {

@@ -1,57 +1,31 @@
 // One simulated node: the production core, its journal on a simulated disk, and a host that does what the real one does:
 // build, validate, fetch, commit, gossip submissions, restart. Owned by the cluster. It must never help the core: what it
 // knows after a restart is what its disk gave back.
+import { Buffer } from 'node:buffer';
 import type { Context } from '../../../protocol/consensus/context.js';
-import type { Effect, Want } from '../../../protocol/consensus/effect.js';
+import type { Effect } from '../../../protocol/consensus/effect.js';
 import type { Input } from '../../../protocol/consensus/input.js';
 import { decodeJournal, type JournalRecord } from '../../../protocol/consensus/journal.js';
 import type { Message } from '../../../protocol/consensus/message.js';
 import { checkpoint, replay } from '../../../protocol/consensus/restart.js';
-import { certificatesHeld, createState, type State, voteOf } from '../../../protocol/consensus/state.js';
+import { createState, type State, voteOf } from '../../../protocol/consensus/state.js';
 import { step } from '../../../protocol/consensus/step.js';
-import { wantKey } from '../../../protocol/consensus/turn.js';
 import type { VoteKind } from '../../../protocol/consensus/vote.js';
 import { RecordType } from '../../../protocol/wal-record.js';
-import { BLOCK_ENTRIES_MAX, type Body, decodeBody, isSound, Ledger, makeBody, short } from './body.js';
-import type { Checkers } from './checkers.js';
+import { type Body, decodeBody, isSound, type Ledger, short } from './body.js';
 import { shownInput, shownOutput, shownVote } from './describe.js';
 import type { Misdeed } from './misdeeds.js';
+import { NodeChain } from './node-chain.js';
 import { type Ending, NodeDisk } from './node-disk.js';
 import { inboxEntry, type JournalOwner, NodeJournal } from './node-journal.js';
-import type { Chance, Schedule } from './schedule.js';
-import type { Trace } from './trace.js';
-
-export type Packet =
-  | { readonly type: 'consensus'; readonly message: Message; readonly body: Body | null }
-  | { readonly type: 'wanted'; readonly want: Want }
-  | { readonly type: 'body'; readonly body: Body }
-  | { readonly type: 'submissions'; readonly entries: readonly number[] };
-
-/** What a node has around it. */
-export interface Surroundings {
-  readonly schedule: Schedule;
-  readonly chance: Chance;
-  readonly trace: Trace;
-  readonly checkers: Checkers;
-  readonly n: number;
-  send(from: SimNode, to: number, packet: Packet): void;
-  /** How long the next sync of this node's disk takes. */
-  syncMs(node: SimNode): number;
-  /** Before and after a batch became durable: true when the node was ended by that. */
-  beforeSync(node: SimNode): boolean;
-  afterSync(node: SimNode, records: readonly JournalRecord[]): boolean;
-  /** The process ended itself. */
-  ended(node: SimNode): void;
-  isFaulty(index: number): boolean;
-}
+import { Supply } from './supply.js';
+import type { Packet, Surroundings } from './surroundings.js';
 
 type Of<T extends Effect['type']> = Extract<Effect, { type: T }>;
 
-const FETCH_EVERY_MS = 300;
+const RECOVER_EVERY_MS = 1_500;
 const GOSSIP_EVERY_MS = 1_000;
 const GOSSIP_ENTRIES_MAX = 64;
-/** Submissions that a node keeps for others. */
-const MEMPOOL_MAX = 512;
 
 export class SimNode implements JournalOwner {
   readonly index: number;
@@ -60,7 +34,9 @@ export class SimNode implements JournalOwner {
   readonly context: Context;
   readonly misdeed: Misdeed | null;
   readonly journal: NodeJournal;
-  readonly ledger = new Ledger();
+  readonly chain: NodeChain;
+  /** Its log was lost once. */
+  wasLost = false;
   /** Why it may not sign: its log was lost, and it was told so. */
   forgot: string | null = null;
   state: State;
@@ -69,18 +45,14 @@ export class SimNode implements JournalOwner {
   life = 0;
   /** The node's clock against the simulation's. */
   offsetMs = 0;
-  /** Bodies above the ledger that the core knows. */
-  readonly bodies = new Map<string, Body>();
-  /** Submissions known and not final; those of own clients are on the disk. */
-  readonly open = new Set<number>();
-  readonly own = new Set<number>();
   readonly #world: Surroundings;
-  readonly #fetching = new Set<string>();
+  readonly #supply: Supply;
   #lastNowMs = 0;
   #armedFor: number | null = null;
   #armedBy = 0;
   #writing = false;
   #isAmnesiac = false;
+  readonly #unlinked = new Set<number>();
 
   constructor(world: Surroundings, context: Context, instance: number, misdeed: Misdeed | null) {
     this.#world = world;
@@ -88,13 +60,19 @@ export class SimNode implements JournalOwner {
     this.index = context.self!;
     this.instance = instance;
     this.misdeed = misdeed;
+    this.chain = new NodeChain(this.index, (entry) => world.checkers.submissions[entry] !== undefined);
     this.journal = new NodeJournal(this, new NodeDisk(world.chance, context.validators[this.index]!.publicKey));
+    this.#supply = new Supply(this, world);
     this.state = createState(context, { finalized: this.ledger.tip });
   }
 
   /** Nothing that this node does is held against the protocol. */
   get isFaulty(): boolean {
     return this.misdeed !== null || this.#isAmnesiac;
+  }
+
+  get ledger(): Ledger {
+    return this.chain.ledger;
   }
 
   get disk(): NodeDisk {
@@ -134,12 +112,24 @@ export class SimNode implements JournalOwner {
     this.#replay();
     this.note(() => `starts at height ${this.ledger.height}, view ${this.state.finalized.view}, log ${verdict.state}`);
     const { life } = this;
-    this.#feed({ type: 'start', now: this.now() });
+    this.feed({ type: 'start', now: this.now() });
     if (this.life !== life) return;
     this.#pendingChanged();
     if (this.life !== life) return;
     this.#gossip();
     this.#checkpointLater();
+    this.#recoverLater();
+  }
+
+  /** A quarantined node asks the others where they are, with a number that nobody used before (1.8). */
+  #recoverLater(): void {
+    if (this.state.quarantined === null || this.#world.n === 1) return;
+    this.after(RECOVER_EVERY_MS, () => {
+      if (this.state.quarantined === null) return;
+      const nonce = Buffer.from(this.#world.chance.bytes(32)).toString('hex');
+      this.feed({ type: 'recover', now: this.now(), nonce });
+      this.#recoverLater();
+    });
   }
 
   /** Loses memory, and of the disk what was not synced. */
@@ -150,8 +140,9 @@ export class SimNode implements JournalOwner {
     this.up = false;
     this.life += 1;
     this.journal.end(ending);
-    this.ledger.cutTo(this.ledger.durableHeight);
-    for (const memory of [this.bodies, this.open, this.own, this.#fetching]) memory.clear();
+    this.chain.end();
+    this.#supply.end();
+    this.#unlinked.clear();
     this.#armedFor = null;
     this.#writing = false;
   }
@@ -159,6 +150,7 @@ export class SimNode implements JournalOwner {
   /** The log is gone: nothing that was acknowledged is expected of it, and nothing may be signed. */
   forget(reason: string): void {
     this.forgot = reason;
+    this.wasLost = true;
     this.journal.forget();
   }
 
@@ -169,7 +161,8 @@ export class SimNode implements JournalOwner {
   }
 
   #replay(): void {
-    const { ledger, context, journal, own } = this;
+    const { ledger, context, journal } = this;
+    const { own, open } = this.chain;
     for (const { body } of ledger.executed) journal.stored.set(body.block.hash, body);
     this.state = this.#newState();
     const acknowledged = new Map(journal.votes);
@@ -187,7 +180,7 @@ export class SimNode implements JournalOwner {
       if (record.type === 'block' && record.block.height <= ledger.height) continue;
       this.carryOutAll(replay(context, this.state, record));
     }
-    for (const entry of own) this.open.add(entry);
+    for (const entry of own) open.add(entry);
     if (provenHeight < ledger.durableHeight) {
       this.state.quarantined ??= `the ledger is at height ${ledger.durableHeight}, and the log proves ${provenHeight}`;
     }
@@ -196,9 +189,8 @@ export class SimNode implements JournalOwner {
   }
 
   #takeBody(body: Body): JournalRecord {
-    const { block } = body;
-    if (block.height > this.ledger.height) this.bodies.set(block.hash, body);
-    return { type: 'block', block };
+    this.chain.hold(body);
+    return { type: 'block', block: body.block };
   }
 
   #newState(): State {
@@ -227,12 +219,12 @@ export class SimNode implements JournalOwner {
       if (view <= state.finalized.view || voteOf(state.views.get(view), kind, index)?.hash === hash) continue;
       checkers.found('durable in memory', `node ${index} is back without its vote ${shownVote(kind, view, hash)}`);
     }
-    if (state.quarantined !== null && this.forgot === null) checkers.stopped(this, 'quarantine', state.quarantined);
+    if (state.quarantined !== null && !this.wasLost) checkers.stopped(this, 'quarantine', state.quarantined);
   }
 
   // --- inputs
 
-  #feed(input: Input): void {
+  feed(input: Input): void {
     const { trace, checkers, schedule } = this.#world;
     const output = step(this.context, this.state, input);
     const { state } = this;
@@ -266,7 +258,7 @@ export class SimNode implements JournalOwner {
     this.after(Math.max(1, wakeAtMs - this.now()), () => {
       if (token !== this.#armedBy) return;
       this.#armedFor = null;
-      this.#feed({ type: 'tick', now: this.now() });
+      this.feed({ type: 'tick', now: this.now() });
     });
   }
 
@@ -277,21 +269,25 @@ export class SimNode implements JournalOwner {
         this.#receiveMessage(from, packet.message, packet.body);
         return;
       case 'wanted':
-        this.#serve(from, packet.want);
+        this.#supply.serve(from, packet.hash);
         return;
       case 'body': {
         const { block } = packet.body;
         if (!isSound(packet.body) || !this.state.wanted.has(`block ${block.hash}`)) return;
-        this.bodies.set(block.hash, packet.body);
-        this.#feed({ type: 'block', now: this.now(), block });
-        this.#dropUnknown(block.hash);
+        this.chain.hold(packet.body);
+        this.feed({ type: 'block', now: this.now(), block });
+        this.dropUnknown(block.hash);
         return;
       }
       case 'submissions':
-        for (const entry of packet.entries) {
-          if (!this.ledger.positions.has(entry) && this.open.size < MEMPOOL_MAX) this.open.add(entry);
-        }
+        for (const entry of packet.entries) this.chain.heard(entry);
         this.#pendingChanged();
+        return;
+      case 'range':
+        this.#supply.serveRange(from, packet.fromHeight, packet.token);
+        return;
+      case 'blocks':
+        this.#supply.receiveBlocks(from, packet.blocks, packet.token);
         return;
     }
   }
@@ -303,15 +299,15 @@ export class SimNode implements JournalOwner {
       if (body === null || !isSound(body)) return;
       const { block } = body;
       if (message.proposal.block !== block) given = { ...message, proposal: { ...message.proposal, block } };
-      if (block.height > this.ledger.height) this.bodies.set(block.hash, body);
+      this.chain.hold(body);
     }
-    this.#feed({ type: 'message', now: this.now(), from, message: given });
-    if (body !== null) this.#dropUnknown(body.block.hash);
+    this.feed({ type: 'message', now: this.now(), from, message: given });
+    if (body !== null) this.dropUnknown(body.block.hash);
   }
 
   /** What the core does not count on is not kept. */
-  #dropUnknown(hash: string): void {
-    if (!this.state.blocks.has(hash)) this.bodies.delete(hash);
+  dropUnknown(hash: string): void {
+    this.chain.dropUnknown(hash, this.state);
   }
 
   /** A client's submission: on disk first. */
@@ -322,22 +318,20 @@ export class SimNode implements JournalOwner {
   recorded(entries: readonly number[]): void {
     for (const entry of entries) {
       this.#world.checkers.kept(entry);
-      if (this.ledger.positions.has(entry)) continue;
-      this.own.add(entry);
-      this.open.add(entry);
+      this.chain.keep(entry);
     }
     this.#sendSubmissions(entries);
     this.#pendingChanged();
   }
 
   #pendingChanged(): void {
-    if (this.open.size !== this.state.pendingCount && this.state.started) {
-      this.#feed({ type: 'pending', now: this.now(), count: this.open.size });
+    if (this.chain.open.size !== this.state.pendingCount && this.state.started) {
+      this.feed({ type: 'pending', now: this.now(), count: this.chain.open.size });
     }
   }
 
   #gossip(): void {
-    this.#sendSubmissions([...this.own].slice(0, GOSSIP_ENTRIES_MAX));
+    this.#sendSubmissions([...this.chain.own].slice(0, GOSSIP_ENTRIES_MAX));
     this.after(GOSSIP_EVERY_MS, () => this.#gossip());
   }
 
@@ -350,10 +344,18 @@ export class SimNode implements JournalOwner {
     for (let to = 0; to < this.#world.n; to++) if (to !== this.index) this.#world.send(this, to, packet);
   }
 
+  /** The link to a validator came up or went down. */
+  linked(peer: number, connected: boolean): void {
+    if (this.#unlinked.has(peer) !== connected) return;
+    if (connected) this.#unlinked.delete(peer);
+    else this.#unlinked.add(peer);
+    this.feed({ type: 'peer', now: this.now(), peer, connected });
+  }
+
   // --- the journal's wishes
 
   bodyOf(hash: string): Body | undefined {
-    return this.bodies.get(hash) ?? this.journal.stored.get(hash);
+    return this.chain.bodies.get(hash) ?? this.journal.stored.get(hash);
   }
 
   syncMs(): number {
@@ -376,7 +378,7 @@ export class SimNode implements JournalOwner {
   #checkpointLater(): void {
     this.after(this.#world.chance.between(4_000, 12_000), () => {
       this.#checkpointLater();
-      this.journal.checkpoint(() => checkpoint(this.context, this.state), this.own);
+      this.journal.checkpoint(() => checkpoint(this.context, this.state), this.chain.own);
     });
   }
 
@@ -406,16 +408,23 @@ export class SimNode implements JournalOwner {
         this.#say(effect.to, effect.message);
         return;
       case 'fetch':
-        this.#fetch(effect.want, effect.holder);
+        this.#supply.fetch(effect.want, effect.holder);
+        return;
+      case 'catchup':
+        this.#supply.catchUp(effect.peer, effect.fromHeight);
         return;
       case 'commit':
         this.#commit(effect);
+        return;
+      case 'rejoined':
+        this.#world.checkers.rejoined(this, effect.view);
+        this.forgot = null;
         return;
       case 'evidence':
         checkers.evidence(this, effect.evidence, (index) => this.#world.isFaulty(index));
         return;
       case 'quarantine':
-        if (this.forgot === null) checkers.stopped(this, 'quarantine', effect.reason);
+        if (!this.wasLost) checkers.stopped(this, 'quarantine', effect.reason);
         return;
       case 'halt':
         checkers.stopped(this, 'halt', effect.reason);
@@ -427,7 +436,7 @@ export class SimNode implements JournalOwner {
 
   #say(to: number | null, message: Message): void {
     this.#world.checkers.sent(this, message, ({ kind, view, hash }) => {
-      if (view <= this.state.finalized.view || this.forgot !== null) return true;
+      if (view <= this.state.finalized.view || this.wasLost) return true;
       return this.journal.votes.get(view * 4 + kind) === hash;
     });
     const hash = message.type === 'proposal' ? message.proposal.block.hash : null;
@@ -445,80 +454,15 @@ export class SimNode implements JournalOwner {
     else this.#world.send(this, to, packet);
   }
 
-  #build({ view, height, parentView, parentHash, contents }: Of<'build'>): void {
-    const taken = this.#entriesUpTo(parentHash);
-    const entries: number[] = [];
-    if (contents !== 'none') {
-      for (const entry of this.open) {
-        if (entries.length === BLOCK_ENTRIES_MAX) break;
-        if (!taken.has(entry)) entries.push(entry);
-      }
-    }
-    let body: Body | null = null;
-    if (contents !== 'some' || entries.length > 0) {
-      body = makeBody({ height, view, parentView, parentHash, timestamp: this.now() }, this.index, entries);
-      this.bodies.set(body.block.hash, body);
-    }
-    this.#feed({ type: 'built', now: this.now(), view, block: body?.block ?? null });
-    if (body !== null) this.#dropUnknown(body.block.hash);
+  #build(request: Of<'build'>): void {
+    const body = this.chain.build(request, this.now());
+    this.feed({ type: 'built', now: this.now(), view: request.view, block: body?.block ?? null });
+    if (body !== null) this.dropUnknown(body.block.hash);
     this.#pendingChanged();
   }
 
   #validate(hash: string): void {
-    this.#feed({ type: 'validated', now: this.now(), hash, valid: this.#isValid(hash) });
-  }
-
-  /** By deterministic rules alone. */
-  #isValid(hash: string): boolean {
-    const body = this.bodies.get(hash);
-    if (body === undefined) return false;
-    const { entries, block } = body;
-    if (entries.length > BLOCK_ENTRIES_MAX || new Set(entries).size !== entries.length) return false;
-    const taken = this.#entriesUpTo(block.parentHash);
-    const { positions } = this.ledger;
-    const { submissions } = this.#world.checkers;
-    return entries.every((entry) => submissions[entry] !== undefined && !taken.has(entry) && !positions.has(entry));
-  }
-
-  /** Entries of the unfinalized chain that ends here. */
-  #entriesUpTo(hash: string): Set<number> {
-    const taken = new Set<number>();
-    for (let body = this.bodies.get(hash); body !== undefined; body = this.bodies.get(body.block.parentHash)) {
-      for (const entry of body.entries) taken.add(entry);
-    }
-    return taken;
-  }
-
-  /** Asks one peer after the other until the want is met or passed. */
-  #fetch(want: Want, holder: number | null): void {
-    const { n, chance } = this.#world;
-    const key = wantKey(want);
-    if (this.#fetching.has(key) || n === 1) return;
-    this.#fetching.add(key);
-    let peer = holder ?? chance.between(0, n - 1);
-    const attempt = (): void => {
-      if (!this.state.wanted.has(key)) {
-        this.#fetching.delete(key);
-        return;
-      }
-      if (peer === this.index) peer = (peer + 1) % n;
-      this.#world.send(this, peer, { type: 'wanted', want });
-      peer = (peer + 1) % n;
-      this.after(FETCH_EVERY_MS, attempt);
-    };
-    attempt();
-  }
-
-  /** Only what its own disk would give again. */
-  #serve(to: number, want: Want): void {
-    if (this.misdeed?.serves === false) return;
-    if (want.type === 'block') {
-      const body = this.journal.stored.get(want.hash);
-      if (body !== undefined) this.#world.send(this, to, { type: 'body', body });
-      return;
-    }
-    const certificate = certificatesHeld(this.state, want.view).find(({ kind }) => want.kinds.includes(kind));
-    if (certificate !== undefined) this.#say(to, { type: 'certificate', epoch: this.context.epoch, certificate });
+    this.feed({ type: 'validated', now: this.now(), hash, valid: this.chain.isValid(hash) });
   }
 
   #commit({ blocks, finalization, certificates }: Of<'commit'>): void {
@@ -535,12 +479,12 @@ export class SimNode implements JournalOwner {
       checkers.committed(this, body, finalization.view, finalization.hash!);
       journal.stored.set(hash, body);
       for (const entry of body.entries) {
-        this.open.delete(entry);
-        if (!this.own.delete(entry) || this.isFaulty || !this.state.started) continue;
+        this.chain.open.delete(entry);
+        if (!this.chain.own.delete(entry) || this.isFaulty || !this.state.started) continue;
         checkers.answered(this, entry, ledger.positions.get(entry)!);
       }
     }
-    for (const [hash, { block }] of this.bodies) if (block.height <= ledger.height) this.bodies.delete(hash);
+    this.chain.prune(this.state);
     const floor = (finalization.view + 1) * 4;
     for (const key of journal.votes.keys()) if (key < floor) journal.votes.delete(key);
     this.#writeSoon();

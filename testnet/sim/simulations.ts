@@ -1,0 +1,37 @@
+// The simulations by name, and what each run of a seed tells. Called by the command and its shards; each is loaded only when
+// it is asked for.
+
+export interface Outcome {
+  readonly seed: number;
+  readonly violations: readonly string[];
+  readonly traceHash: string;
+  readonly steps: number;
+  readonly simulatedMs: number;
+  readonly ended: string;
+  readonly lines: readonly string[];
+  /** What is summed up over seeds. */
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+export interface SimulationChoice {
+  readonly name: 'supervisor' | 'cluster';
+  /** Of a cluster: simulated minutes with faults. */
+  readonly minutes: number;
+}
+
+export type Simulate = (seed: number, keepTrace?: boolean) => Promise<Outcome>;
+
+/** Of so many clusters one signs with Ed25519; a simulated minute of it costs as much as many with mock signatures. */
+const REAL_SIGNATURES_EVERY = 50;
+const REAL_SIGNATURES_MINUTES = 0.2;
+
+export async function simulationOf({ name, minutes }: SimulationChoice): Promise<Simulate> {
+  if (name === 'supervisor') return (await import('./supervisor.js')).simulate;
+  const { simulateCluster } = await import('./cluster/cluster.js');
+  const { ed25519Keys } = await import('./cluster/keys.js');
+  const keys = await ed25519Keys();
+  return async (seed, keepTrace = false) => {
+    if (seed % REAL_SIGNATURES_EVERY !== 0) return simulateCluster(seed, { minutes, keepTrace });
+    return simulateCluster(seed, { minutes: Math.min(minutes, REAL_SIGNATURES_MINUTES), keepTrace, keys });
+  };
+}
