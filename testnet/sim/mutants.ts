@@ -5,34 +5,34 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Edit, MUTANTS, type Mutant } from './supervisor-mutants.js';
+import { CLUSTER_SUITE } from './cluster/cluster-mutants.js';
+import type { Edit, Mutant, Suite } from './mutant.js';
+import { SUPERVISOR_SUITE } from './supervisor-mutants.js';
 
 const DIST = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const ROOT = dirname(DIST);
-/** What kernel and simulation need of the compiled tree. */
-const PARTS = ['runtime/kernel', 'testnet/sim', 'testnet/drills'];
-/** The first failing seed ends it; most mutants fail within a hundred. */
-const SEEDS = 1_500;
-/** Those without threads of their own: they are quick, and the rest is about threads. */
-const TESTS = [
-  ...['restart', 'breaker', 'order', 'budgets', 'order-properties', 'link', 'retired', 'vitals', 'watchdog', 'clock'],
-  ...['supervisor-decisions', 'supervisor-loading', 'supervisor-operator', 'adopted-tree', 'host-simulated'],
-].map((name) => `dist/runtime/kernel/${name}.test.js`);
+const AVA = join(ROOT, 'node_modules/ava/entrypoints/cli.mjs');
+const SUITES = { supervisor: SUPERVISOR_SUITE, cluster: CLUSTER_SUITE };
 /** A mutant that makes the simulation go round for ever is found by that. */
 const LIMIT_MS = 240_000;
 
-export async function mutants(log: (line: string) => void, only = ''): Promise<boolean> {
-  const chosen = MUTANTS.filter(({ name, file }) => name.includes(only) || file.includes(only));
+export async function mutants(
+  log: (line: string) => void,
+  suiteName: keyof typeof SUITES,
+  only = '',
+): Promise<boolean> {
+  const suite = SUITES[suiteName];
+  const chosen = suite.mutants.filter(({ name, file }) => name.includes(only) || file.includes(only));
   const unfit = chosen.flatMap((mutant) => unfitEdits(mutant).map((why) => `${mutant.name}: ${why}`));
   for (const line of unfit) log(`UNFIT ${line}`);
   if (unfit.length > 0) return false;
   const queue = [...chosen];
   let survivors = 0;
   const work = async (): Promise<void> => {
-    const copy = copyOfTree();
+    const copy = copyOfTree(suite);
     try {
       for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
-        const by = await find(copy, mutant);
+        const by = await find(copy, suite, mutant);
         if (by === null) survivors += 1;
         log(by === null ? `SURVIVED ${mutant.file}: ${mutant.name}` : `killed ${mutant.name}\n       by ${by}`);
       }
@@ -57,16 +57,16 @@ export function unfitEdits(mutant: Mutant): string[] {
   });
 }
 
-function copyOfTree(): string {
+function copyOfTree({ parts }: Suite): string {
   const copy = mkdtempSync(join(tmpdir(), 'quorate-mutants-'));
-  for (const part of PARTS) cpSync(join(DIST, part), join(copy, 'dist', part), { recursive: true });
+  for (const part of parts) cpSync(join(DIST, part), join(copy, 'dist', part), { recursive: true });
   for (const file of ['package.json', 'ava.config.js']) cpSync(join(ROOT, file), join(copy, file));
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
   return copy;
 }
 
 /** Who finds the mutant; null when nobody does. */
-async function find(copy: string, mutant: Mutant): Promise<string | null> {
+async function find(copy: string, { looks }: Suite, mutant: Mutant): Promise<string | null> {
   const sound = new Map<string, string>();
   for (const { file, from, to } of editsOf(mutant)) {
     const path = join(copy, 'dist', file);
@@ -78,20 +78,18 @@ async function find(copy: string, mutant: Mutant): Promise<string | null> {
     );
   }
   try {
-    const simulation = join(copy, 'dist/testnet/sim/main.js');
-    const simulated = await run(copy, [
-      simulation,
-      'supervisor',
-      '--seeds',
-      String(SEEDS),
-      '--threads',
-      '1',
-      '--fail-fast',
-    ]);
-    if (simulated.failed) return `simulation, ${firstLine(simulated.output, /^seed \d+: .*$/m)}`;
-    const ava = join(ROOT, 'node_modules/ava/entrypoints/cli.mjs');
-    const tested = await run(copy, [ava, '--fail-fast', ...TESTS]);
-    return tested.failed ? `test ${firstLine(tested.output, /(?<=✘ (?:\[fail\]: )?).*$/m)}` : null;
+    for (const look of looks(mutant)) {
+      const path = look.kind === 'tests' ? AVA : join(copy, 'dist/testnet/sim/main.js');
+      const { failed, output } = await run(copy, [
+        path,
+        ...(look.kind === 'tests' ? ['--fail-fast'] : []),
+        ...look.args,
+      ]);
+      if (!failed) continue;
+      const pattern = look.kind === 'tests' ? /(?<=✘ (?:\[fail\]: )?).*$/m : /^(?:seed|scenario) \d+: .*$/m;
+      return `${look.kind === 'tests' ? 'test' : 'simulation'} ${firstLine(output, pattern)}`;
+    }
+    return null;
   } finally {
     for (const [path, text] of sound) writeFileSync(path, text);
   }
