@@ -2,7 +2,7 @@
 // Exit code 0: all held; 1: something did not, and how to see it again is printed; 64: wrong arguments.
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { type RunResult, runSeeds } from './run.js';
-import { type SimulationChoice, simulationOf } from './simulations.js';
+import { type SimulationChoice, simulationOf, UnknownName } from './simulations.js';
 
 const USAGE = `usage: npm run sim -- [NAME] [options]
 
@@ -10,6 +10,7 @@ const USAGE = `usage: npm run sim -- [NAME] [options]
                default. Faults for the simulated minutes, then calm, in which all must come to one ledger
                --seeds 200  --first 1  --minutes 6 (simulated)  --limit M (no seed is begun after so many real minutes)
                --twice  --threads 2  --seed S (this one alone, with its trace)  --fail-fast
+               --nodes N  --nemeses A,B  --lies A,B (only these, the lies by as many validators as may)
   twins        one validator of four runs twice, over every partition and every leader of each round
                --rounds 3  --threads 2  --scenario K (this one alone)  --sample N (so many, chosen by --first as seed)
   supervisor   the whole supervisor over simulated threads, one world a seed, under named checkers
@@ -29,12 +30,15 @@ const OPTIONS = {
   rounds: { type: 'string', default: '3' },
   scenario: { type: 'string' },
   sample: { type: 'string' },
+  nodes: { type: 'string' },
+  nemeses: { type: 'string' },
+  lies: { type: 'string' },
   twice: { type: 'boolean', default: false },
   'fail-fast': { type: 'boolean', default: false },
   only: { type: 'string' },
 } satisfies ParseArgsConfig['options'];
 
-const NUMBERS = ['seeds', 'first', 'seed', 'minutes', 'limit', 'threads', 'rounds', 'sample'] as const;
+const NUMBERS = ['seeds', 'first', 'seed', 'minutes', 'limit', 'threads', 'rounds', 'sample', 'nodes'] as const;
 
 const log = (line: string): void => void process.stdout.write(`${line}\n`);
 
@@ -61,7 +65,7 @@ async function main(): Promise<number> {
   switch (values?.name) {
     case 'cluster':
     case 'supervisor': {
-      const choice: SimulationChoice = { name: values.name, minutes: Number(values.minutes ?? 6) };
+      const choice = choiceOf(values.name, values);
       return values.seed === undefined ? many(choice, values) : one(choice, Number(values.seed));
     }
     case 'twins': {
@@ -78,6 +82,26 @@ async function main(): Promise<number> {
   return 64;
 }
 
+function choiceOf(name: SimulationChoice['name'], { minutes, nodes, nemeses, lies }: Values): SimulationChoice {
+  return {
+    name,
+    minutes: Number(minutes ?? 6),
+    ...(nodes === undefined ? {} : { nodes: Number(nodes) }),
+    ...(nemeses === undefined ? {} : { nemeses: nemeses.split(',') }),
+    ...(lies === undefined ? {} : { lies: lies.split(',') }),
+  };
+}
+
+/** What has to be said again to see a seed again. */
+function narrowing({ name, minutes, nodes, nemeses, lies }: SimulationChoice): string {
+  if (name === 'supervisor') return '';
+  const options = [`--minutes ${minutes}`];
+  if (nodes !== undefined) options.push(`--nodes ${nodes}`);
+  if (nemeses !== undefined) options.push(`--nemeses ${nemeses.join()}`);
+  if (lies !== undefined) options.push(`--lies '${lies.join()}'`);
+  return ` ${options.join(' ')}`;
+}
+
 async function one(choice: SimulationChoice, seed: number): Promise<number> {
   const simulate = await simulationOf(choice);
   const outcome = await simulate(seed, true);
@@ -92,6 +116,7 @@ async function one(choice: SimulationChoice, seed: number): Promise<number> {
 }
 
 async function many(choice: SimulationChoice, values: Values): Promise<number> {
+  await simulationOf(choice);
   const isCluster = choice.name === 'cluster';
   const limit = isCluster ? values.limit : values.minutes;
   const { threads } = values;
@@ -108,10 +133,9 @@ async function many(choice: SimulationChoice, values: Values): Promise<number> {
   log(sums(result));
   log(`ended by: ${JSON.stringify(result.ended)}`);
   if (isCluster) log(`in all: ${JSON.stringify(result.counts)}`);
-  const minutes = isCluster ? ` --minutes ${choice.minutes}` : '';
   for (const { seed, what } of result.failures) {
     log(`seed ${seed}: ${what}`);
-    log(`  see it again: npm run sim -- ${choice.name}${minutes} --seed ${seed}`);
+    log(`  see it again: npm run sim -- ${choice.name}${narrowing(choice)} --seed ${seed}`);
   }
   log(result.failures.length === 0 ? 'every checker held' : `${result.failures.length} seeds failed`);
   return result.failures.length === 0 ? 0 : 1;
@@ -135,4 +159,10 @@ function progress(): (result: Readonly<RunResult>) => void {
   };
 }
 
-process.exitCode = await main();
+try {
+  process.exitCode = await main();
+} catch (error) {
+  if (!(error instanceof UnknownName)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 64;
+}

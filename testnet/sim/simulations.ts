@@ -15,8 +15,16 @@ export interface Outcome {
 
 export interface SimulationChoice {
   readonly name: 'supervisor' | 'cluster';
-  /** Of a cluster: simulated minutes with faults. */
+  /** Of a cluster: simulated minutes with faults, and what it is narrowed to. */
   readonly minutes: number;
+  readonly nodes?: number;
+  readonly nemeses?: readonly string[];
+  readonly lies?: readonly string[];
+}
+
+/** A narrowed choice names what there is not. */
+export class UnknownName extends Error {
+  override readonly name = 'UnknownName';
 }
 
 export type Simulate = (seed: number, keepTrace?: boolean) => Promise<Outcome>;
@@ -25,13 +33,40 @@ export type Simulate = (seed: number, keepTrace?: boolean) => Promise<Outcome>;
 const REAL_SIGNATURES_EVERY = 50;
 const REAL_SIGNATURES_MINUTES = 0.2;
 
-export async function simulationOf({ name, minutes }: SimulationChoice): Promise<Simulate> {
-  if (name === 'supervisor') return (await import('./supervisor.js')).simulate;
+export async function simulationOf(choice: SimulationChoice): Promise<Simulate> {
+  if (choice.name === 'supervisor') return (await import('./supervisor.js')).simulate;
   const { simulateCluster } = await import('./cluster/cluster.js');
   const { ed25519Keys } = await import('./cluster/keys.js');
+  const { NEMESES } = await import('./cluster/plan.js');
+  const { LIE_NAMES } = await import('./cluster/misdeeds.js');
+  const { minutes, nodes } = choice;
+  const nemeses = named('nemesis', choice.nemeses, NEMESES);
+  const lies = named('lie', choice.lies, LIE_NAMES);
+  const narrowed = {
+    ...(nodes === undefined ? {} : { n: nodes }),
+    ...(nemeses === undefined ? {} : { nemeses }),
+    ...(lies === undefined ? {} : { lies }),
+  };
   const keys = await ed25519Keys();
   return async (seed, keepTrace = false) => {
-    if (seed % REAL_SIGNATURES_EVERY !== 0) return simulateCluster(seed, { minutes, keepTrace });
-    return simulateCluster(seed, { minutes: Math.min(minutes, REAL_SIGNATURES_MINUTES), keepTrace, keys });
+    if (seed % REAL_SIGNATURES_EVERY !== 0) return simulateCluster(seed, { minutes, keepTrace, ...narrowed });
+    return simulateCluster(seed, {
+      minutes: Math.min(minutes, REAL_SIGNATURES_MINUTES),
+      keepTrace,
+      keys,
+      ...narrowed,
+    });
   };
+}
+
+function named<T extends string>(
+  what: string,
+  wanted: readonly string[] | undefined,
+  known: readonly T[],
+): readonly T[] | undefined {
+  return wanted?.map((name) => {
+    const found = known.find((each) => each === name);
+    if (found === undefined) throw new UnknownName(`no ${what} "${name}"; there are: ${known.join(', ')}`);
+    return found;
+  });
 }

@@ -189,7 +189,7 @@ class Cluster implements Surroundings, Arena {
       ['blocks', state.blocks.size, 2 * open + 8],
       ['wants', state.wanted.size, 2 * open + 8],
       ['accusations', state.accused.size, 4 * this.n * (open + 2)],
-      ['bodies', chain.bodies.size, 2 * open + 16],
+      ['bodies', chain.bodies.size, 2 * open + 16 + state.finalized.height - chain.ledger.height],
     ];
     for (const [what, found, allowed] of bounds) {
       if (found <= allowed) continue;

@@ -216,7 +216,11 @@ export class SimNode implements JournalOwner {
     for (const [key, hash] of acknowledged) {
       const view = Math.floor(key / 4);
       const kind = (key % 4) as VoteKind;
-      if (view <= state.finalized.view || voteOf(state.views.get(view), kind, index)?.hash === hash) continue;
+      if (
+        view <= Math.max(state.finalized.view, state.floorView) ||
+        voteOf(state.views.get(view), kind, index)?.hash === hash
+      )
+        continue;
       checkers.found('durable in memory', `node ${index} is back without its vote ${shownVote(kind, view, hash)}`);
     }
     if (state.quarantined !== null && !this.wasLost) checkers.stopped(this, 'quarantine', state.quarantined);

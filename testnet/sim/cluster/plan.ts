@@ -88,6 +88,8 @@ const WEIGHTS: { readonly [name in Nemesis]: number } = {
   'old-log': 2,
 };
 
+export const NEMESES = Object.keys(WEIGHTS) as readonly Nemesis[];
+
 export function planOf(chance: Chance, options: PlanOptions): Plan {
   const n = options.n ?? Number(chance.weighted(SIZES));
   const delta0Ms = chance.pick([50, 100, 100, 250]);
@@ -154,7 +156,7 @@ function memoryLossOf(chance: Chance, n: number, liarCount: number): MemoryLoss 
 
 function weightsOf(only: readonly Nemesis[] | undefined, n: number, memory: MemoryLoss): Record<Nemesis, number> {
   const weights = { ...WEIGHTS };
-  for (const name of Object.keys(weights) as Nemesis[]) if (only?.includes(name) === false) weights[name] = 0;
+  for (const name of NEMESES) if (only?.includes(name) === false) weights[name] = 0;
   if (!memory.mayBeLost) weights['lost-log'] = 0;
   if (!memory.mayBeOld) weights['old-log'] = 0;
   if (n === 1) {
