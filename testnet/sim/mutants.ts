@@ -6,15 +6,19 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CLUSTER_SUITE } from './cluster/cluster-mutants.js';
-import type { Edit, Mutant, Suite } from './mutant.js';
+import type { Edit, Look, Mutant, Suite } from './mutant.js';
 import { SUPERVISOR_SUITE } from './supervisor-mutants.js';
 
 const DIST = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const ROOT = dirname(DIST);
 const AVA = join(ROOT, 'node_modules/ava/entrypoints/cli.mjs');
 const SUITES = { supervisor: SUPERVISOR_SUITE, cluster: CLUSTER_SUITE };
+const FAILED_TEST = /(?<=✘ (?:\[fail\]: )?).*$/m;
+const FAILED_SEED = /^(?:seed|scenario) \d+: .*$/m;
+/** What a list looks for when nothing was changed. */
+const NOTHING: Mutant = { name: 'nothing', file: '', from: '', to: '' };
 /** A mutant that makes the simulation go round for ever is found by that. */
-const LIMIT_MS = 240_000;
+const LIMIT_MS = 600_000;
 
 export async function mutants(
   log: (line: string) => void,
@@ -28,9 +32,15 @@ export async function mutants(
   if (unfit.length > 0) return false;
   const queue = [...chosen];
   let survivors = 0;
+  let isFirst = true;
   const work = async (): Promise<void> => {
     const copy = copyOfTree(suite);
     try {
+      for (const look of isFirst ? suite.looks(NOTHING) : []) {
+        const found = await lookFor(copy, look);
+        if (found !== null) throw new Error(`without a mutant there should be nothing to find: ${found}`);
+      }
+      isFirst = false;
       for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
         const by = await find(copy, suite, mutant);
         if (by === null) survivors += 1;
@@ -57,9 +67,10 @@ export function unfitEdits(mutant: Mutant): string[] {
   });
 }
 
-function copyOfTree({ parts }: Suite): string {
+function copyOfTree({ parts, data }: Suite): string {
   const copy = mkdtempSync(join(tmpdir(), 'quorate-mutants-'));
   for (const part of parts) cpSync(join(DIST, part), join(copy, 'dist', part), { recursive: true });
+  for (const folder of data) cpSync(join(ROOT, folder), join(copy, folder), { recursive: true });
   for (const file of ['package.json', 'ava.config.js']) cpSync(join(ROOT, file), join(copy, file));
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
   return copy;
@@ -79,20 +90,21 @@ async function find(copy: string, { looks }: Suite, mutant: Mutant): Promise<str
   }
   try {
     for (const look of looks(mutant)) {
-      const path = look.kind === 'tests' ? AVA : join(copy, 'dist/testnet/sim/main.js');
-      const { failed, output } = await run(copy, [
-        path,
-        ...(look.kind === 'tests' ? ['--fail-fast'] : []),
-        ...look.args,
-      ]);
-      if (!failed) continue;
-      const pattern = look.kind === 'tests' ? /(?<=✘ (?:\[fail\]: )?).*$/m : /^(?:seed|scenario) \d+: .*$/m;
-      return `${look.kind === 'tests' ? 'test' : 'simulation'} ${firstLine(output, pattern)}`;
+      const found = await lookFor(copy, look);
+      if (found !== null) return found;
     }
     return null;
   } finally {
     for (const [path, text] of sound) writeFileSync(path, text);
   }
+}
+
+async function lookFor(copy: string, { kind, args }: Look): Promise<string | null> {
+  const isTest = kind === 'tests';
+  const command = isTest ? [AVA, '--fail-fast'] : [join(copy, 'dist/testnet/sim/main.js')];
+  const { failed, output } = await run(copy, [...command, ...args]);
+  if (!failed) return null;
+  return `${kind === 'tests' ? 'test' : 'simulation'} ${firstLine(output, isTest ? FAILED_TEST : FAILED_SEED)}`;
 }
 
 function firstLine(output: string, pattern: RegExp): string {

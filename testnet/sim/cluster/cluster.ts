@@ -15,8 +15,17 @@ import { Chance, Schedule } from './schedule.js';
 import type { Packet, Surroundings } from './surroundings.js';
 import { Trace } from './trace.js';
 
+export interface CrashPoint {
+  readonly instance: number;
+  readonly sync: number;
+  readonly moment: 'before' | 'after';
+  readonly ending: Ending;
+}
+
 export interface ClusterOptions extends PlanOptions {
   readonly keepTrace?: boolean;
+  /** One crash of one node at its sync of that number, before or after it; whatever else the plan has. */
+  readonly crashAt?: CrashPoint;
   /** Default: mock ones. */
   readonly keys?: (n: number) => KeyRing;
 }
@@ -46,9 +55,13 @@ class Cluster implements Surroundings, Arena {
   readonly #faulty: ReadonlySet<number>;
   #crashes = 0;
   #submitting = true;
+  readonly #crashAt: CrashPoint | null;
+  /** Syncs of the node that is to crash. */
+  #syncs = 0;
 
   constructor(seed: number, options: ClusterOptions) {
     this.#seed = seed;
+    this.#crashAt = options.crashAt ?? null;
     this.chance = new Chance(Math.imul(seed, 0x9e37_79b1) ^ 0x2545_f491);
     this.trace = new Trace(options.keepTrace === true);
     this.checkers = new Checkers(this.schedule, this.trace);
@@ -100,6 +113,7 @@ class Cluster implements Surroundings, Arena {
         blocks: checkers.chain.length,
         submissions: checkers.finalEntries,
         crashes: this.#crashes,
+        syncs: this.#syncs,
         packets: this.network.sent,
         accusations: checkers.accused,
       },
@@ -253,11 +267,20 @@ class Cluster implements Surroundings, Arena {
   }
 
   beforeSync(node: SimNode): boolean {
-    return this.#nemeses.beforeSync(node);
+    return this.#crashesAsPlanned(node, 'before') || this.#nemeses.beforeSync(node);
   }
 
   afterSync(node: SimNode, records: readonly JournalRecord[]): boolean {
-    return this.#nemeses.afterSync(node, records);
+    return this.#crashesAsPlanned(node, 'after') || this.#nemeses.afterSync(node, records);
+  }
+
+  #crashesAsPlanned(node: SimNode, moment: CrashPoint['moment']): boolean {
+    const crashAt = this.#crashAt;
+    if (crashAt?.instance !== node.instance) return false;
+    if (moment === 'before') this.#syncs += 1;
+    if (this.#syncs !== crashAt.sync || moment !== crashAt.moment) return false;
+    this.crash(node, crashAt.ending, 300);
+    return true;
   }
 
   ended(node: SimNode): void {

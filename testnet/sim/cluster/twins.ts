@@ -9,6 +9,7 @@ import type { Input } from '../../../protocol/consensus/input.js';
 import type { Message } from '../../../protocol/consensus/message.js';
 import { createState, type State } from '../../../protocol/consensus/state.js';
 import { step } from '../../../protocol/consensus/step.js';
+import { sha256Hex } from '../../../protocol/crypto/hash.js';
 import { type Body, GENESIS, makeBody } from './body.js';
 import { contextOf, mockKeys } from './keys.js';
 
@@ -104,6 +105,14 @@ export class TwinsWorld {
       held: new Set(held),
       sent: new Map(sent),
     };
+  }
+
+  /** A hash of all that the five instances know. */
+  digest(): string {
+    const plain = (_: string, value: unknown) =>
+      value instanceof Map || value instanceof Set ? [...value] : value instanceof Uint8Array ? [...value] : value;
+    const known = this.#instances.map(({ state, ledger }) => [state, ledger.length]);
+    return sha256Hex(JSON.stringify([this.#nowMs, known], plain));
   }
 
   /** `choice` = partition · 4 + leader. Messages cross no group; a submission comes to everybody at the beginning. */
@@ -369,9 +378,10 @@ function leaderAt(leaders: Leaders): (view: number) => number {
   return (view) => leaders.chosen[view - 1] ?? (leaders.open ? view % VALIDATORS : NOBODY);
 }
 
-/** What never changes once it is made: votes, certificates, proposals, references of blocks. */
+/** What never changes once it is made: votes and proposals, certificates, references of blocks. */
 function isShared(value: object): boolean {
-  return value instanceof Uint8Array || 'signature' in value || 'signatures' in value || 'parentHash' in value;
+  if (value instanceof Uint8Array || 'signatures' in value || 'parentHash' in value) return true;
+  return 'signature' in value && value.signature instanceof Uint8Array;
 }
 
 /** A state that shares nothing with this one that step() could change. */
