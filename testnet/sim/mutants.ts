@@ -108,7 +108,12 @@ async function lookFor(copy: string, { kind, args }: Look): Promise<string | nul
 }
 
 function firstLine(output: string, pattern: RegExp): string {
-  return (pattern.exec(output)?.[0] ?? output.trim().split('\n').at(-1) ?? '').slice(0, 200);
+  return (
+    pattern.exec(output)?.[0] ??
+    /^\w*Error: .*$/m.exec(output)?.[0] ??
+    output.trim().split('\n').at(-1) ??
+    ''
+  ).slice(0, 200);
 }
 
 function run(copy: string, args: readonly string[]): Promise<{ failed: boolean; output: string }> {
