@@ -101,7 +101,7 @@ async function find(copy: string, { looks }: Suite, mutant: Mutant): Promise<str
 
 async function lookFor(copy: string, { kind, args }: Look): Promise<string | null> {
   const isTest = kind === 'tests';
-  const command = isTest ? [AVA, '--fail-fast'] : [join(copy, 'dist/testnet/sim/main.js')];
+  const command = isTest ? [AVA, '--fail-fast', '--timeout=10m'] : [join(copy, 'dist/testnet/sim/main.js')];
   const { failed, output } = await run(copy, [...command, ...args]);
   if (!failed) return null;
   return `${kind === 'tests' ? 'test' : 'simulation'} ${firstLine(output, isTest ? FAILED_TEST : FAILED_SEED)}`;
