@@ -1,6 +1,6 @@
 // Puts each mutant into a copy of the compiled tree and has simulation and tests look for it. Called by the command. It
 // must never touch the working tree, and a mutant that nobody finds is a failure.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -87,6 +87,7 @@ async function find(copy: string, { looks }: Suite, mutant: Mutant): Promise<str
       path,
       text.replace(from, () => to),
     );
+    if (spawnSync(process.execPath, ['--check', path]).status !== 0) throw new Error(`${mutant.name}: no JavaScript`);
   }
   try {
     for (const look of looks(mutant)) {

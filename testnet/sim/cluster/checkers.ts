@@ -24,6 +24,7 @@ export type CheckerName =
   | 'wake-up'
   | 'log'
   | 'host'
+  | 'exception'
   | 'restart'
   | 'rejoin'
   | 'liveness'

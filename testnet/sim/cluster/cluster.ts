@@ -90,22 +90,8 @@ class Cluster implements Surroundings, Arena {
   }
 
   run(): Outcome {
-    const { schedule, plan, checkers } = this;
-    this.trace.line(0, `${this.n} nodes, ${JSON.stringify(plan.liars)}, a submission each ${plan.submitEveryMs} ms`);
-    for (const node of this.nodes) node.start();
-    for (const episode of plan.episodes) {
-      schedule.at(episode.atMs, () => {
-        this.trace.line(schedule.nowMs, `NEMESIS ${episode.nemesis} of node ${episode.node} for ${episode.forMs} ms`);
-        this.#nemeses.begin(episode);
-      });
-    }
-    this.#submitLater();
-    this.#watch();
-    this.#watchLinks();
-    const failed = (): boolean => checkers.violations.length > 0;
-    schedule.runUntil(plan.healAtMs, failed);
-    let ended = 'violation';
-    if (!failed()) ended = this.#calm(failed);
+    const { schedule, checkers } = this;
+    const ended = this.#story();
     return {
       seed: this.#seed,
       violations: checkers.violations,
@@ -123,6 +109,35 @@ class Cluster implements Surroundings, Arena {
         accusations: checkers.accused,
       },
     };
+  }
+
+  /** How it ended. What is thrown would end the thread of a real node, so nothing may be. */
+  #story(): string {
+    try {
+      this.#trouble();
+      const failed = (): boolean => this.checkers.violations.length > 0;
+      this.schedule.runUntil(this.plan.healAtMs, failed);
+      return failed() ? 'violation' : this.#calm(failed);
+    } catch (error) {
+      this.checkers.found('exception', (error as Error).message);
+      return 'violation';
+    }
+  }
+
+  /** Everybody starts, clients submit, and the plan's episodes are set. */
+  #trouble(): void {
+    const { schedule, plan } = this;
+    this.trace.line(0, `${this.n} nodes, ${JSON.stringify(plan.liars)}, a submission each ${plan.submitEveryMs} ms`);
+    for (const node of this.nodes) node.start();
+    for (const episode of plan.episodes) {
+      schedule.at(episode.atMs, () => {
+        this.trace.line(schedule.nowMs, `NEMESIS ${episode.nemesis} of node ${episode.node} for ${episode.forMs} ms`);
+        this.#nemeses.begin(episode);
+      });
+    }
+    this.#submitLater();
+    this.#watch();
+    this.#watchLinks();
   }
 
   /** Nothing goes wrong any more: liveness, convergence, and one restart of everybody. */
