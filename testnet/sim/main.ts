@@ -17,7 +17,7 @@ const USAGE = `usage: npm run sim -- [NAME] [options]
                --seeds 10000  --first 1  --minutes M (no seed is begun after)  --twice (each replays byte for byte)
                --threads 2  --seed S (this one alone, with its trace)  --fail-fast
   mutants      known faults put into the compiled tree, one at a time: tests and simulation must find each
-               [supervisor|cluster]  --only WORD (those whose name has it)
+               [supervisor|cluster]  --only WORD (those whose name has it)  --first N (from the Nth on)
 `;
 
 const OPTIONS = {
@@ -75,7 +75,7 @@ async function main(): Promise<number> {
     case 'mutants': {
       const { mutants } = await import('./mutants.js');
       if (values.of !== undefined && values.of !== 'supervisor' && values.of !== 'cluster') break;
-      return (await mutants(log, values.of ?? 'supervisor', values.only)) ? 0 : 1;
+      return (await mutants(log, values.of ?? 'supervisor', values.only, Number(values.first))) ? 0 : 1;
     }
   }
   process.stderr.write(USAGE);

@@ -24,13 +24,15 @@ export async function mutants(
   log: (line: string) => void,
   suiteName: keyof typeof SUITES,
   only = '',
+  first = 1,
 ): Promise<boolean> {
   const suite = SUITES[suiteName];
   const chosen = suite.mutants.filter(({ name, file }) => name.includes(only) || file.includes(only));
   const unfit = chosen.flatMap((mutant) => unfitEdits(mutant).map((why) => `${mutant.name}: ${why}`));
   for (const line of unfit) log(`UNFIT ${line}`);
   if (unfit.length > 0) return false;
-  const queue = [...chosen];
+  const queue = chosen.slice(first - 1);
+  const total = queue.length;
   let survivors = 0;
   let isFirst = true;
   const work = async (): Promise<void> => {
@@ -51,7 +53,7 @@ export async function mutants(
     }
   };
   await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, work));
-  log(`${chosen.length - survivors} of ${chosen.length} killed`);
+  log(`${total - survivors} of ${total} killed`);
   return survivors === 0;
 }
 

@@ -135,7 +135,12 @@ export const MUTANTS: readonly Mutant[] = [
     'const vote = null;',
   ),
   core('certify', 'a view is entered one by one', 'state.view = state.certifiedView + 1;', 'state.view += 1;'),
-  core('certify', 'no view is left by a Nullification', 'entry.nullification = certificate;', 'return;'),
+  core(
+    'certify',
+    'no view is left by a Nullification',
+    'if (view > state.certifiedView)',
+    'if (view > state.certifiedView && kind !== NULLIFY)',
+  ),
   core(
     'certify',
     'the time of a view goes on in the next',

@@ -5,7 +5,7 @@ import { signedBytes } from '../../../protocol/consensus/certificate.js';
 import type { Evidence } from '../../../protocol/consensus/evidence.js';
 import type { BlockRef, Message, Proposal, Vote } from '../../../protocol/consensus/message.js';
 import { quorum } from '../../../protocol/consensus/quorum.js';
-import { VOTE_KINDS } from '../../../protocol/consensus/state.js';
+import { parentCertificate, VOTE_KINDS } from '../../../protocol/consensus/state.js';
 import { FINALIZE, NOTARIZE, NULLIFY, type VoteKind } from '../../../protocol/consensus/vote.js';
 import { BLOCK_ENTRIES_MAX, type Body, type Executed, GENESIS, makeBody } from './body.js';
 import { mockHash } from './keys.js';
@@ -67,6 +67,21 @@ const LIES = {
     if (message.type !== 'proposal' || body === null || parent === undefined) return [letter];
     const { parentView, parentHash, height } = parent.block;
     const block = { ...body.block, parentView, parentHash, height };
+    return [{ ...letter, ...proposed(node, message.proposal, { ...body, block, entries: [] }) }];
+  },
+  /** The block stands on one that was proposed and never certified. */
+  'builds on what failed': (node, letter) => {
+    const { message, body } = letter;
+    if (message.type !== 'proposal' || body === null) return [letter];
+    const failed = [...node.state.blocks.values()]
+      .map(({ block }) => block)
+      .filter(({ view, hash }) => {
+        if (view >= body.block.view || hash === body.block.parentHash) return false;
+        return parentCertificate(node.state.views.get(view))?.hash !== hash;
+      });
+    const parent = failed.sort((one, other) => other.view - one.view)[0];
+    if (parent === undefined) return [letter];
+    const block = { ...body.block, parentView: parent.view, parentHash: parent.hash, height: parent.height + 1 };
     return [{ ...letter, ...proposed(node, message.proposal, { ...body, block, entries: [] }) }];
   },
   /** The block names a parent that is not there, or another height. */
