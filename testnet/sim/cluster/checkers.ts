@@ -60,7 +60,7 @@ export class Checkers {
   /** Block hash by height, as the first node to commit it saw it. */
   readonly chain: string[] = [];
   finalEntries = 0;
-  accused = 0;
+  readonly tally: Record<string, number> = {};
   readonly #schedule: Schedule;
   readonly #trace: Trace;
   readonly #firstPositions: number[] = [];
@@ -71,6 +71,11 @@ export class Checkers {
   constructor(schedule: Schedule, trace: Trace) {
     this.#schedule = schedule;
     this.#trace = trace;
+  }
+
+  /** Counted, so that it can be seen that a simulation came to it. */
+  came(to: string): void {
+    this.tally[to] = (this.tally[to] ?? 0) + 1;
   }
 
   found(checker: CheckerName, what: string): void {
@@ -185,13 +190,14 @@ export class Checkers {
   // --- what a node says of others and of itself
 
   evidence(node: Watched, { rule, first }: Evidence, isFaulty: (index: number) => boolean): void {
-    this.accused += 1;
+    this.came('accusations');
     if (node.isFaulty || isFaulty(first.signer)) return;
     this.found('evidence', `node ${node.index} accuses honest node ${first.signer} of ${rule} in view ${first.view}`);
   }
 
   /** After a lost log: no signature of before may be at or above what the node signs from now on. */
   rejoined(node: Watched, floorView: number): void {
+    this.came('rejoins');
     for (const key of this.#signed.keys()) {
       const view = Math.floor(key / 128);
       if (key % 128 !== node.index || view <= floorView) continue;

@@ -106,7 +106,7 @@ class Cluster implements Surroundings, Arena {
         crashes: this.#crashes,
         syncs: this.#syncs,
         packets: this.network.sent,
-        accusations: checkers.accused,
+        ...checkers.tally,
       },
     };
   }

@@ -62,9 +62,9 @@ export class NodeDisk {
   }
 
   /** Lets go of the segments that hold nothing from this position on. */
-  dropBelow(lsn: number): void {
+  dropBelow(lsn: number): boolean {
     const keep = this.#log!.segments.findLast(({ firstLsn }) => firstLsn <= lsn);
-    if (keep !== undefined) this.#log!.dropBefore(keep.seq);
+    return keep !== undefined && this.#log!.dropBefore(keep.seq).segments > 0;
   }
 
   /** The node ends. `inFlight` was being written: none of it, some of it or all of it is found by the next start. */

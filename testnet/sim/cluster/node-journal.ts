@@ -22,6 +22,8 @@ export interface JournalOwner {
   /** The log cannot be written any more: the process has to end (DECISIONS 6). */
   cannotWrite(error: Error): void;
   carryOutAll(effects: readonly Effect[]): void;
+  /** Segments of the log were let go. */
+  pruned(): void;
   /** Submissions of this node's clients are on its disk. */
   recorded(entries: readonly number[]): void;
 }
@@ -192,7 +194,7 @@ export class NodeJournal {
       if (place.height <= this.#owner.durableHeight) this.#recordedAt.delete(hash);
       else needed = Math.min(needed, place.lsn);
     }
-    this.disk.dropBelow(needed);
+    if (this.disk.dropBelow(needed)) this.#owner.pruned();
   }
 }
 

@@ -109,7 +109,10 @@ export class SimNode implements JournalOwner {
     if (verdict.state !== 'clean' && verdict.state !== 'torn') {
       this.#world.checkers.found('log', `node ${this.index}: ${verdict.state}: ${verdict.damage?.reason}`);
     }
+    if (verdict.state === 'torn') this.#world.checkers.came('torn logs');
+    const { height } = this.ledger;
     this.#replay();
+    if (this.ledger.height > height) this.#world.checkers.came('replayed commits');
     this.note(() => `starts at height ${this.ledger.height}, view ${this.state.finalized.view}, log ${verdict.state}`);
     const { life } = this;
     this.feed({ type: 'start', now: this.now() });
@@ -374,6 +377,10 @@ export class SimNode implements JournalOwner {
     return this.#world.afterSync(this, records);
   }
 
+  pruned(): void {
+    this.#world.checkers.came('pruned logs');
+  }
+
   cannotWrite(error: Error): void {
     this.note(() => `cannot write: ${error.message}`);
     this.#world.ended(this);
@@ -415,6 +422,7 @@ export class SimNode implements JournalOwner {
         this.#supply.fetch(effect.want, effect.holder);
         return;
       case 'catchup':
+        checkers.came('catch-ups');
         this.#supply.catchUp(effect.peer, effect.fromHeight);
         return;
       case 'commit':
