@@ -160,12 +160,7 @@ export const MUTANTS: readonly Mutant[] = [
     'if (false)\n            halt(',
   ),
   // following a leader
-  core(
-    'follow',
-    'a gap needs no Nullification',
-    'for (let gap = parentView + 1; gap < view; gap++)',
-    'for (let gap = view; gap < view; gap++)',
-  ),
+  core('follow', 'a gap needs no Nullification', 'let gap = parentView + 1;', 'let gap = view;'),
   core('follow', 'a parent needs no certificate', 'if (parentView > state.finalized.view && ', 'if (false && '),
   core('follow', 'what is final may be built around', 'if (besideTip(turn, block))', 'if (false)'),
   core(

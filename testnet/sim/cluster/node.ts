@@ -10,7 +10,7 @@ import type { Message } from '../../../protocol/consensus/message.js';
 import { checkpoint, replay } from '../../../protocol/consensus/restart.js';
 import { createState, type State, voteOf } from '../../../protocol/consensus/state.js';
 import { step } from '../../../protocol/consensus/step.js';
-import type { VoteKind } from '../../../protocol/consensus/vote.js';
+import { NOTARIZE, type VoteKind } from '../../../protocol/consensus/vote.js';
 import { RecordType } from '../../../protocol/wal-record.js';
 import { type Body, decodeBody, isSound, type Ledger, short } from './body.js';
 import { shownInput, shownOutput, shownVote } from './describe.js';
@@ -449,6 +449,8 @@ export class SimNode implements JournalOwner {
   #say(to: number | null, message: Message): void {
     this.#world.checkers.sent(this, message, ({ kind, view, hash }) => {
       if (view <= this.state.finalized.view || this.wasLost) return true;
+      // A Notarization proves that the body is on disks.
+      if (kind === NOTARIZE && !this.journal.stored.has(hash!)) return false;
       return this.journal.votes.get(view * 4 + kind) === hash;
     });
     const hash = message.type === 'proposal' ? message.proposal.block.hash : null;
