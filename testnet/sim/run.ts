@@ -3,8 +3,10 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { ShardOrder, ShardReport } from './shard.js';
+import type { SimulationChoice } from './simulations.js';
 
 export interface RunOptions {
+  readonly simulation: SimulationChoice;
   readonly first: number;
   readonly seeds: number;
   readonly threads?: number;
@@ -14,7 +16,7 @@ export interface RunOptions {
   readonly twice?: boolean;
   /** Each thread ends at its first failing seed. */
   readonly failFast?: boolean;
-  readonly onProgress?: (seeds: number) => void;
+  readonly onProgress?: (result: Readonly<RunResult>) => void;
 }
 
 export interface RunResult {
@@ -23,6 +25,7 @@ export interface RunResult {
   simulatedMs: number;
   elapsedMs: number;
   ended: Record<string, number>;
+  counts: Record<string, number>;
   failures: { readonly seed: number; readonly what: string }[];
 }
 
@@ -32,10 +35,12 @@ const FAILURES_MAX = 10;
 const YOUNG_GENERATION_MB = 64;
 
 export async function runSeeds(options: RunOptions): Promise<RunResult> {
-  const { first, seeds, threads = Math.min(4, availableParallelism()), limitMs = Number.POSITIVE_INFINITY } = options;
-  const result: RunResult = { seeds: 0, steps: 0, simulatedMs: 0, elapsedMs: 0, ended: {}, failures: [] };
+  const { first, seeds, simulation, limitMs = Number.POSITIVE_INFINITY } = options;
+  const { threads = Math.min(4, availableParallelism()) } = options;
+  const result: RunResult = { seeds: 0, steps: 0, simulatedMs: 0, elapsedMs: 0, ended: {}, counts: {}, failures: [] };
   const startMs = performance.now();
   const order = {
+    simulation,
     step: threads,
     until: first + seeds,
     untilMs: Date.now() + limitMs,
@@ -49,7 +54,11 @@ export async function runSeeds(options: RunOptions): Promise<RunResult> {
       result.simulatedMs += report.simulatedMs;
       result.failures.push(...report.failures);
       for (const [how, count] of Object.entries(report.ended)) result.ended[how] = (result.ended[how] ?? 0) + count;
-      options.onProgress?.(result.seeds);
+      for (const [what, count] of Object.entries(report.counts)) {
+        result.counts[what] = (result.counts[what] ?? 0) + count;
+      }
+      result.elapsedMs = performance.now() - startMs;
+      options.onProgress?.(result);
     }),
   );
   await Promise.all(shards);

@@ -2,20 +2,7 @@
 // must be found by the tests or the simulation, or these would not notice it in earnest either. It must never be imported
 // by anything that runs the kernel.
 
-export interface Edit {
-  /** Of the compiled tree, from dist/. */
-  readonly file: string;
-  /** Occurs there exactly once. */
-  readonly from: string;
-  readonly to: string;
-}
-
-export interface Mutant extends Edit {
-  /** What was done to the kernel. */
-  readonly name: string;
-  /** Where a guard has others behind it that would hide its loss. */
-  readonly also?: readonly Edit[];
-}
+import type { Mutant, Suite } from './mutant.js';
 
 const kernel = (file: string, name: string, from: string, to: string): Mutant => ({
   name,
@@ -304,3 +291,21 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   kernel('milestones', 'what was asked for never settles when the tree ends', 'waiter.reject(error);', 'void 0;'),
 ];
+
+/** The first failing seed ends it; most mutants fail within a hundred. */
+const SEEDS = 1_500;
+/** Those without threads of their own: they are quick, and the rest is about threads. */
+const TESTS = [
+  ...['restart', 'breaker', 'order', 'budgets', 'order-properties', 'link', 'retired', 'vitals', 'watchdog', 'clock'],
+  ...['supervisor-decisions', 'supervisor-loading', 'supervisor-operator', 'adopted-tree', 'host-simulated'],
+].map((name) => `dist/runtime/kernel/${name}.test.js`);
+
+export const SUPERVISOR_SUITE: Suite = {
+  mutants: MUTANTS,
+  parts: ['runtime/kernel', 'testnet/sim', 'testnet/drills'],
+  data: [],
+  looks: () => [
+    { kind: 'simulation', args: ['supervisor', '--seeds', String(SEEDS), '--threads', '1', '--fail-fast'] },
+    { kind: 'tests', args: TESTS },
+  ],
+};

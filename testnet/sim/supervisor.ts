@@ -12,6 +12,7 @@ import { befall, FATAL_CODE } from './faults.js';
 import { OrderChecker } from './order-checker.js';
 import { type Action, eighths, type Happening, isAction, pick, type SimConfig } from './plan.js';
 import { type ActorRecord, Records } from './record.js';
+import type { Outcome } from './simulations.js';
 import { MAIN, type SimContract, Talk } from './talk.js';
 import { World } from './world.js';
 
@@ -19,16 +20,6 @@ import { World } from './world.js';
 const LIVENESS_MS = 300_000;
 const STOP_LIMIT_MS = 120_000;
 const HALT_LIMIT_MS = 2_000;
-
-export interface Outcome {
-  readonly seed: number;
-  readonly violations: readonly string[];
-  readonly traceHash: string;
-  readonly steps: number;
-  readonly simulatedMs: number;
-  readonly ended: string;
-  readonly lines: readonly string[];
-}
 
 export async function simulate(seed: number, keepTrace = false): Promise<Outcome> {
   // Once a seed the loop itself turns, for whatever else has to live on it.
@@ -116,6 +107,7 @@ class Simulation {
       simulatedMs: world.nowMs,
       ended,
       lines: world.lines ?? [],
+      counts: {},
     };
   }
 
