@@ -14,6 +14,9 @@ const USAGE = `usage: npm run testnet -- [options]
   --insecure            without TLS between the nodes
 `;
 
+/** Long enough to see what the others do without it. */
+const AGAIN_MS = 5_000;
+
 /** Written into the directory while the testnet runs. */
 export const TESTNET_FILE = 'testnet.json';
 
@@ -39,15 +42,51 @@ export async function runTestnet({ nodes, ports, directory, insecure, out }: Tes
     if (up) {
       writeFileSync(file, `${JSON.stringify({ pid: process.pid, nodes: cluster.members.length })}\n`);
       out(described(cluster));
-      const died = Promise.race(cluster.nodes.map((node) => node.exited.then(() => 'a node ended')));
-      const why = await Promise.race([ended, died]);
-      out(`${why}: ending\n`);
+      const keeper = new Keeper(cluster, out);
+      out(`${await ended}: ending\n`);
+      keeper.stop();
     }
-    const exits = await cluster.stop();
+    const running = cluster.nodes.filter(({ hasExited }) => !hasExited);
+    const exits = await Promise.all(running.map((node) => node.stop()));
     return exits.every(({ code }) => code === 0) ? 0 : 1;
   } finally {
     rmSync(file, { force: true });
     await cluster.dispose();
+  }
+}
+
+/** Starts a node that ends again, as a service manager would: whoever kills one sees the others go on, and it come back. */
+class Keeper {
+  readonly #cluster: LocalCluster;
+  readonly #out: (text: string) => void;
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #stopped = false;
+
+  constructor(cluster: LocalCluster, out: (text: string) => void) {
+    this.#cluster = cluster;
+    this.#out = out;
+    for (const { index } of cluster.members) this.#watch(index);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  #watch(index: number): void {
+    void this.#cluster.node(index).exited.then(({ code, signal }) => {
+      if (this.#stopped) return;
+      this.#out(
+        `node ${index + 1} ended (${signal ?? `exit code ${code}`}); it starts again in ${AGAIN_MS / 1000} s\n`,
+      );
+      const timer = setTimeout(() => {
+        this.#timers.delete(timer);
+        const { process: started } = this.#cluster.launch(index);
+        this.#out(`node ${index + 1} starts again, process ${started.pid}\n`);
+        this.#watch(index);
+      }, AGAIN_MS);
+      this.#timers.add(timer);
+    });
   }
 }
 
@@ -65,7 +104,7 @@ function described(cluster: LocalCluster): string {
     'try:',
     `  npm run -s quorate -- submit --api ${cluster.api(0)} --key ${key} --data '{"text":"hi"}'`,
     `  curl -s ${cluster.api(cluster.members.length - 1)}/v1/ledger`,
-    `  kill -9 ${cluster.node(0).process.pid}   # and submit to another node`,
+    `  kill -9 ${cluster.node(0).process.pid}   # and submit to another node; it comes back by itself`,
     '',
     'Ctrl-C ends all of them.',
     '',
