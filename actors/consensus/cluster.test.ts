@@ -1,11 +1,15 @@
 // Four nodes that agree: the production host of each over links in memory.
 import test, { type ExecutionContext } from 'ava';
 
-import { decodeProposal, FRAME } from '../../protocol/consensus/wire.js';
+import { FINALIZE } from '../../protocol/consensus/vote.js';
+import { decodeMessage, decodeProposal, FRAME } from '../../protocol/consensus/wire.js';
+import type { JsonObject } from '../../protocol/json.js';
 import type { Entry } from '../../protocol/ledger/apply.js';
+import { BlockReceipts } from '../../protocol/ledger/block.js';
 import { devEntry, hmacEntry, makeTestkit, observationEntry, type Signer } from '../../protocol/ledger/testkit.js';
 import { decodeBlockBody, encodeBlockBody } from '../../protocol/peer/block-body.js';
 import { BlockFrame } from '../../protocol/peer/block-frames.js';
+import { verifyWith } from '../../protocol/receipt-verify.js';
 import { metricValue } from '../testing/context.js';
 import { ConsensusCluster } from './cluster-fixture.js';
 
@@ -269,4 +273,27 @@ test('CO-3, DECISIONS 28: observers of all nodes complete a round; one without a
   );
   equalLedgers(t, made);
   for (const { committed } of made.nodes) t.deepEqual(committed.rounds, made.node('node_0').committed.rounds);
+});
+
+test('CO-7, DECISIONS 20: the receipt of a block that only a descendant made final verifies with the chain up to that', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  // Nobody hears a finalize vote of view 1.
+  made.filter = (_, __, frame) => {
+    if (frame[0] !== FRAME.vote) return true;
+    const message = decodeMessage(frame);
+    return message.type !== 'vote' || message.vote.kind !== FINALIZE || message.vote.view !== 1;
+  };
+  const [first] = notes(made, 1);
+  made.submit('node_1', first!);
+  await made.until(allFinal(made, [first!]), 'finality through an empty block', 60_000);
+  for (const name of made.names) {
+    const block = made.block(name, 1);
+    t.is(block.header.view, 1);
+    t.true(block.chain.length > 0);
+    const receipt = JSON.parse(new BlockReceipts(block).text(0)) as JsonObject;
+    const verdict = verifyWith(receipt, made.kit.set, made.kit.ed25519);
+    t.true(verdict.valid, JSON.stringify(verdict.checks.filter(({ ok }) => !ok)));
+  }
+  equalLedgers(t, made);
 });
