@@ -233,13 +233,6 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   core('restart', 'own votes are not counted again', 'countVotes(turn, entry, kind, own.hash);', ';'),
   core('restart', 'a finalize vote that a crash cut off is not made up for', 'finalizeVote(turn, entry);', ';'),
-  core('restart', 'comes back below its own votes', 'state.view = Math.max(state.view, own.view);', ';'),
-  core(
-    'restart',
-    'a floor in the log is nothing',
-    `case 'floor':\n            state.floorView = Math.max(state.floorView, record.view);`,
-    `case 'floor':`,
-  ),
   core('restart', 'a quarantine in the log is nothing', 'state.quarantined ??= record.reason;', ';'),
   core('restart', 'records of another epoch count', 'if (record.epoch !== context.epoch)', 'if (false)'),
   core(
