@@ -233,6 +233,12 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   core('restart', 'own votes are not counted again', 'countVotes(turn, entry, kind, own.hash);', ';'),
   core('restart', 'a finalize vote that a crash cut off is not made up for', 'finalizeVote(turn, entry);', ';'),
+  core(
+    'restart',
+    'a floor in the log is nothing',
+    `case 'floor':\n            state.floorView = Math.max(state.floorView, record.view);`,
+    `case 'floor':`,
+  ),
   core('restart', 'a quarantine in the log is nothing', 'state.quarantined ??= record.reason;', ';'),
   core('restart', 'records of another epoch count', 'if (record.epoch !== context.epoch)', 'if (false)'),
   core(
