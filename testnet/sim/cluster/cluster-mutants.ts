@@ -253,7 +253,6 @@ export const MUTANTS: readonly Mutant[] = [
     `if (durable)\n            records.push({ type: 'block', block });`,
     ';',
   ),
-  core('restart', 'a missing body is passed over in replay', `return chain.state === 'complete' ?`, 'return true ?'),
   // anti-entropy, catching up, rejoining
   core('status', 'nobody says where he stands', 'if (dueAtMs === null || turn.now < dueAtMs)', 'if (true)'),
   core('status', 'a status is not answered', 'answer(turn, from, status);', ';'),

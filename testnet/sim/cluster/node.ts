@@ -369,9 +369,10 @@ export class SimNode implements JournalOwner {
   }
 
   #checkpointLater(): void {
-    this.after(this.#world.chance.between(4_000, 12_000), () => {
+    this.after(this.#world.chance.between(500, 6_000), () => {
       this.#checkpointLater();
-      this.journal.checkpoint(() => checkpoint(this.context, this.state), this.chain.own);
+      const { height } = this.state.finalized;
+      this.journal.checkpoint(() => checkpoint(this.context, this.state), this.chain.own, height);
     });
   }
 
@@ -490,7 +491,7 @@ export class SimNode implements JournalOwner {
   #writeSoon(): void {
     if (this.#writing) return;
     this.#writing = true;
-    this.after(this.#world.chance.pick([25, 25, 25, 200, 1_000]), () => {
+    this.after(this.#world.chance.pick([25, 25, 25, 200, 1_000, 5_000]), () => {
       this.#writing = false;
       this.ledger.durableHeight = this.ledger.height;
     });
