@@ -27,6 +27,11 @@ const log = (file: string, name: string, from: string, to: string, more: Partial
   ...more,
 });
 
+/** A simulation narrowed to what shows the mutant. */
+const targeted = (...args: string[]): Partial<Mutant> => ({
+  shownBy: { kind: 'simulation', args: ['cluster', '--threads', '1', '--fail-fast', ...args] },
+});
+
 const RECORD_VOTE = `turn.records.push({ type: 'vote', epoch: context.epoch, vote });`;
 const RECORD_CERTIFICATE = `turn.records.push({ type: 'certificate', epoch: context.epoch, certificate });`;
 const HOLD_BACK =
@@ -303,7 +308,13 @@ export const MUTANTS: readonly Mutant[] = [
     'if (records.length === 0 && this.#queue.length === 0 && this.#inFlight.length === 0)',
     'if (records.length === 0)',
   ),
-  host('node-journal', 'old segments go too early', 'needed = Math.min(needed, place.lsn);', ';'),
+  host(
+    'node-journal',
+    'old segments go too early',
+    'needed = Math.min(needed, place.lsn);',
+    ';',
+    targeted('--seeds', '40', '--minutes', '2', '--nemeses', 'crash,crash-storm,outage,crash-after-signature'),
+  ),
   host('node-chain', 'every block is valid', 'return entries.every(', 'return true || entries.every('),
   host('node-chain', 'entries of unfinalized ancestors are proposed again', 'if (!taken.has(entry))', 'if (true)'),
   host(
@@ -311,6 +322,7 @@ export const MUTANTS: readonly Mutant[] = [
     'a body is believed to be the one proposed',
     'if (body === null || !isSound(body))',
     'if (body === null)',
+    targeted('--seeds', '20', '--minutes', '1', '--nodes', '4', '--lies', 'swaps bodies'),
   ),
   host(
     'node',
