@@ -26,7 +26,7 @@ async function runIngest(line: CommandLine, directory: string): Promise<Outcome>
     connections: countsOf(line, 'connections', [64, 256], 1024),
     runs: Math.round(numberOf(line, 'runs', 5, 1, 50)),
     seconds: numberOf(line, 'seconds', 6, 0.2, 60),
-    warmupSeconds: numberOf(line, 'warmup', 10, 0, 30),
+    warmupSeconds: numberOf(line, 'warmup', 20, 0, 60),
     directory,
     progress,
   };

@@ -8,7 +8,7 @@ export class UsageError extends Error {
 export const USAGE = `usage: npm run bench -- <scenario> [flags]
 
   ingest   signed submissions against the node and, in turn, the floor
-             --connections 64,256   --runs 5   --seconds 6   --warmup 10   --subjects node,floor
+             --connections 64,256   --runs 5   --seconds 6   --warmup 20   --subjects node,floor
              --min-ratio R          exit 1 when node / floor is below R at any level
   rss      resident memory after 10 000 and after 100 000 submissions
              --subjects node        --connections 64   --points 10000,100000

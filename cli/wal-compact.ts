@@ -23,7 +23,7 @@ import { doubtOf, ProvenByLog, readLedgerHead } from './trusted-height.js';
 /** A node compacts while it works: a disk that stalls may make it wait. */
 const DEADLINE_MS = 120_000;
 
-interface Freed extends CompactionReport {
+interface Freed extends Omit<CompactionReport, 'replayFrom'> {
   /** Why nothing was done, or null. */
   readonly skipped: string | null;
 }
@@ -118,7 +118,7 @@ async function compactStopped(directory: string, all: boolean, terminal: Termina
     });
     try {
       const needs = new StoppedNeeds(head.height);
-      const entries = new Entries(log, (record) => needs.take(record));
+      const entries = new Entries(log, { onRecord: (record) => needs.take(record) });
       const keepFrom = needs.keepFrom();
       if (keepFrom === null) {
         return {
@@ -128,7 +128,7 @@ async function compactStopped(directory: string, all: boolean, terminal: Termina
         };
       }
       const retention = { minBytes: all ? 0 : DEFAULT_RETENTION_BYTES, minAgeMs: 0, nowMs };
-      const report = compactLog(log, entries, { checkpoint: [], keepFrom, pins: [] }, retention);
+      const { replayFrom: _, ...report } = compactLog(log, entries, { checkpoint: [], keepFrom, pins: [] }, retention);
       const { segments, bytes, carried } = report;
       if (segments > 0) audit(directory, terminal, { event: 'wal_compact', segments, bytes, carried });
       return { ...report, skipped: null };

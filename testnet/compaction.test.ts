@@ -12,7 +12,7 @@ import { checkAnswers, checkLedger } from './drills/ledger-check.js';
 import { drillNode, firstStart, up } from './drills/subject.js';
 
 const MAIN = fileURLToPath(new URL('../../runtime/main.js', import.meta.url));
-const ENV = { QUORATE_WAL_RETENTION_BYTES: '0', QUORATE_WAL_COMPACT_INTERVAL_MS: '86400000' };
+const ENV = { QUORATE_WAL_RETENTION_BYTES: '1073741824', QUORATE_WAL_COMPACT_INTERVAL_MS: '86400000' };
 
 interface Freed {
   readonly segments: number;

@@ -68,6 +68,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
       log,
       validators: readValidators(genesis, reader),
       quarantine: condition.quarantine,
+      from: condition.replayFrom,
       contextOf: contextMaker(genesis, config, await loadEd25519()),
     }).catch((error: unknown) => {
       if (error instanceof LogLedgerMismatch) actor.fatal(EXIT.data.code, error.message);

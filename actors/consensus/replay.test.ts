@@ -136,6 +136,7 @@ async function replayed(log: FakeLog, tip: Tip = log.kit.view.tip): Promise<Repl
     log: pino({ level: 'silent' }),
     validators: kit.set,
     quarantine: null,
+    from: 1,
     contextOf: ({ epoch, set }: Epoch) => ({
       chainId: kit.genesis.chainId,
       epoch,

@@ -33,6 +33,8 @@ export interface ReplayParts {
   readonly validators: ValidatorSet;
   /** Why nothing may be signed, or null. */
   readonly quarantine: string | null;
+  /** First position that is needed. */
+  readonly from: number;
   contextOf(epoch: Epoch): Context;
 }
 
@@ -89,7 +91,7 @@ class Replay {
 
   async run(): Promise<Replayed> {
     const { links, committed, log } = this.#parts;
-    for (let from: number | null = 1; from !== null; ) {
+    for (let from: number | null = this.#parts.from; from !== null; ) {
       const page = await this.#readPage(from, TYPES, PAGE_BYTES);
       for (const { lsn, type, data } of page.records) await this.#take(lsn, type, data);
       from = page.next;

@@ -3,7 +3,7 @@
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { listenRefusal } from '../../config/listen-refusal.js';
-import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
+import { type Ed25519Backend, loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { sha256Hex } from '../../protocol/crypto/hash.js';
 import { parseGenesis } from '../../protocol/genesis.js';
 import type { JsonObject } from '../../protocol/json.js';
@@ -12,7 +12,7 @@ import { InboxRoute } from '../../protocol/wal-record.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
-import { batchSize, VerifyPool } from '../verify/pool.js';
+import { batchSize, VerifyPool, VerifyThreads } from '../verify/pool.js';
 import { Answers } from './answers.js';
 import { Batches } from './batches.js';
 import { Connections } from './connections.js';
@@ -58,19 +58,21 @@ const WISH_AGAIN_MS = 100;
 export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
   policies: ingressPolicies,
 
+  async ahead(config) {
+    const threads = verifyThreads(config);
+    await threads.start();
+    return threads;
+  },
+
   async init(context) {
     const { config, clock, log, links } = context;
     const { settings } = config;
-    const backend = settings.verify.backend === 'auto' ? null : settings.verify.backend;
-    const pool = new VerifyPool({
-      threads: settings.verify.threads,
-      backend,
-      seed: config.seed,
-      registry: context.registry,
-    });
-    // The port must be back soon after a death (DECISIONS 36): while the pool's threads start on other cores, this one
-    // loads the HTTP server, which takes about as long.
-    const poolStarted = pool.start();
+    const backend = backendOf(config);
+    // The port must be back soon after a death (DECISIONS 36): without a standby the pool's threads start on other cores
+    // while this one loads the HTTP server, which takes about as long.
+    const threads = context.ahead instanceof VerifyThreads ? context.ahead : verifyThreads(config);
+    const pool = new VerifyPool(threads, context.registry);
+    const poolStarted = threads.start();
     const [{ createServer }, ed25519] = await Promise.all([serverModule, loadEd25519(backend ?? undefined)]);
     const genesis = parseGenesis(JSON.parse(config.genesis) as JsonObject);
     const ledger = context.vitals.gated(() => LedgerReader.open(config.ledger));
@@ -210,6 +212,18 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
 
   inspect: (state) => state.door.stats(),
 });
+
+function backendOf({ settings }: IngressConfig): Ed25519Backend | null {
+  return settings.verify.backend === 'auto' ? null : settings.verify.backend;
+}
+
+function verifyThreads(config: IngressConfig): VerifyThreads {
+  return new VerifyThreads({
+    threads: config.settings.verify.threads,
+    backend: backendOf(config),
+    seed: config.seed,
+  });
+}
 
 /** Opens the port. At the first start a port that cannot be had ends the process: waiting would not free it. */
 async function listen(context: ActorContext<DoorLinks, IngressConfig>, server: FastifyInstance): Promise<void> {

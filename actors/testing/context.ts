@@ -45,6 +45,7 @@ export function testContext<L, Config>(
     id: parts.id ?? 'under-test',
     incarnation: 1,
     config: parts.config,
+    ahead: null,
     links: parts.links ?? ({} as Links<L>),
     log,
     registry: new Registry(),

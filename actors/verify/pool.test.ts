@@ -6,15 +6,16 @@ import { sha256 } from '../../protocol/crypto/hash.js';
 import { hmacSha256 } from '../../protocol/crypto/hmac.js';
 import { metricValue } from '../testing/context.js';
 import { CHECK_ED25519, CHECK_HMAC, CHECK_HMAC_DIGEST, type SignatureCheck } from './checks.js';
-import { batchSize, VerifyPool } from './pool.js';
+import { batchSize, VerifyPool, VerifyThreads } from './pool.js';
 
 const SEED = Buffer.alloc(32, 9);
 
 async function openPool(t: ExecutionContext, backend: Ed25519Backend | null = null) {
   const registry = new Registry();
-  const pool = new VerifyPool({ threads: 2, backend, seed: SEED, registry });
+  const threads = new VerifyThreads({ threads: 2, backend, seed: SEED });
+  const pool = new VerifyPool(threads, registry);
   t.teardown(() => pool.close());
-  return { pool, registry, backend: await pool.start() };
+  return { pool, registry, backend: await threads.start() };
 }
 
 async function samples(): Promise<readonly (readonly [string, boolean, SignatureCheck])[]> {

@@ -8,9 +8,8 @@ import { packChecks, type SignatureCheck } from './checks.js';
 import type { AttestRequest, VerifyRequest, VerifyThreadData } from './task.js';
 import { TaskDeadlines } from './task-deadlines.js';
 
-export interface VerifyPoolOptions extends VerifyThreadData {
+export interface VerifyThreadsOptions extends VerifyThreadData {
   readonly threads: number;
-  readonly registry: Registry;
 }
 
 /** A batch of 32 Ed25519 checks takes 2–5 ms; one that takes 1 000 × that is a thread that will not come back. */
@@ -25,14 +24,12 @@ export function batchSize(waiting: number, limits: { readonly threads: number; r
   return Math.min(limits.batch_max, Math.max(BATCH_MIN, share));
 }
 
-export class VerifyPool {
-  readonly #pool: Piscina;
-  readonly #deadlines = new TaskDeadlines(TASK_DEADLINE_MS);
-  readonly #seconds: Histogram;
-  readonly #batchSize: Histogram;
+/** The threads alone: to start them takes longer than all else of ingress, so they may be there before it. */
+export class VerifyThreads {
+  readonly pool: Piscina;
 
-  constructor({ threads, registry, backend, seed }: VerifyPoolOptions) {
-    this.#pool = new Piscina({
+  constructor({ threads, backend, seed }: VerifyThreadsOptions) {
+    this.pool = new Piscina({
       filename: new URL('./task.js', import.meta.url).href,
       minThreads: threads,
       maxThreads: threads,
@@ -44,6 +41,22 @@ export class VerifyPool {
       env: {},
       workerData: { backend, seed } satisfies VerifyThreadData,
     });
+  }
+
+  /** Waits for a thread and tells which back end verifies. Throws when none loads. */
+  async start(): Promise<Ed25519Backend> {
+    return this.pool.run(null, { name: 'backendName' });
+  }
+}
+
+export class VerifyPool {
+  readonly #pool: Piscina;
+  readonly #deadlines = new TaskDeadlines(TASK_DEADLINE_MS);
+  readonly #seconds: Histogram;
+  readonly #batchSize: Histogram;
+
+  constructor({ pool }: VerifyThreads, registry: Registry) {
+    this.#pool = pool;
     const registers = [registry];
     this.#seconds = new Histogram({
       name: 'quorate_verify_seconds',
@@ -57,11 +70,6 @@ export class VerifyPool {
       buckets: [1, 2, 4, 8, 16, 32, 64],
       registers,
     });
-  }
-
-  /** Starts every thread and tells which back end verifies. Throws when none loads. */
-  async start(): Promise<Ed25519Backend> {
-    return this.#pool.run(null, { name: 'backendName' });
   }
 
   /** One verdict byte a check, 1 valid. Rejects when the threads died or did not answer in time. */

@@ -31,6 +31,8 @@ export interface CompactionReport {
   readonly carried: number;
   /** First position that the log has now. */
   readonly firstLsn: number;
+  /** From these records on a restart rebuilds what is held now; null when no checkpoint was written. */
+  readonly replayFrom: number | null;
 }
 
 /** Carried in one run at most: the thread stands still meanwhile. */
@@ -61,19 +63,20 @@ export function compactLog(
   retention: Retention,
   always = false,
 ): CompactionReport {
-  const none = { segments: 0, bytes: 0, carried: 0, firstLsn: log.segments[0]!.firstLsn };
+  const none = { segments: 0, bytes: 0, carried: 0, firstLsn: log.segments[0]!.firstLsn, replayFrom: null };
   const old = droppable(log.segments, retention);
   if (old === 0 && !always) return none;
   const checkpointLsn = log.append(needs.checkpoint);
+  const replayFrom = Math.min(needs.keepFrom ?? checkpointLsn, checkpointLsn);
   const bound = lowest(entries, needs, checkpointLsn);
   const candidates = log.segments.slice(0, old).filter(({ nextLsn }) => nextLsn <= bound);
   const { count, carried } = choose(log, candidates, entries.places());
-  if (count === 0) return none;
+  if (count === 0) return { ...none, replayFrom };
   const first = log.segments[count]!;
   carry(log, entries, carried);
   const dropped = log.dropBefore(first.seq);
   entries.forgetBefore(first.firstLsn);
-  return { ...dropped, carried: carried.length, firstLsn: first.firstLsn };
+  return { ...dropped, carried: carried.length, firstLsn: first.firstLsn, replayFrom };
 }
 
 function lowest(entries: Entries, { keepFrom, pins }: CompactionNeeds, checkpointLsn: number): number {

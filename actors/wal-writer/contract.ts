@@ -40,6 +40,8 @@ export interface LogCondition {
   readonly detail: string;
   /** Why this node may not sign, or null: a corrupt middle, a doubtful tail, a validator key without its log. */
   readonly quarantine: string | null;
+  /** Position from which the records rebuild consensus: the last checkpoint of this process, else the log's first. */
+  readonly replayFrom: number;
 }
 
 export type WalWriterContract = {
@@ -75,8 +77,8 @@ export type WalWriterContract = {
     /** The inbox records with these positions, wherever compaction has put them; what is not there is left out. */
     fetch: { request: { readonly lsns: readonly number[] }; reply: ReadRecords };
     condition: { request: null; reply: LogCondition };
-    /** Whether a checkpoint would let segments go. */
-    compactable: { request: null; reply: { readonly segments: number } };
+    /** Segments that a checkpoint would let go, and whether the log has grown enough since the last one for another. */
+    compactable: { request: null; reply: { readonly segments: number; readonly due: boolean } };
     /** Appends the checkpoint, then drops the segments that nothing needs any more. Reply: after it is done. */
     compact: { request: CompactRequest; reply: CompactReply };
   };
@@ -93,7 +95,7 @@ export const walWriterPolicies: Policies<WalWriterContract> = {
     unsettled: { max: 2, reason: 'replay reads page after page' },
     fetch: { max: 2, reason: 'replay asks for one block after the other' },
     condition: { max: 4, reason: 'asked once a start' },
-    compactable: { max: 2, reason: 'asked every few seconds' },
+    compactable: { max: 2, reason: 'asked every second' },
     compact: { max: 1, reason: 'one after the other: each looks at what the one before has left' },
   },
 };

@@ -2,6 +2,7 @@
 // some. Owned by the wal-writer actor and used by offline compaction. Others name an entry by the position it got first.
 import { decodeCarried, decodeInbox, decodeSettled, type PlacedRecord, RecordType } from '../../protocol/wal-record.js';
 import type { Log, ReadPage, ReadRequest } from './log.js';
+import type { ResumePoint } from './resume.js';
 
 const STARTUP_PAGE_BYTES = 1024 * 1024;
 const PAGE_ENTRIES = 512;
@@ -12,42 +13,73 @@ export interface Place {
   readonly at: number;
 }
 
+/** What records say of entries, taken in the order of the log. */
+export class EntryTally {
+  unsettled = new Set<number>();
+  readonly moved = new Map<number, number>();
+
+  /** `data` is looked at during the call only. */
+  take({ lsn, type, data }: PlacedRecord): void {
+    if (type === RecordType.inbox) this.unsettled.add(lsn);
+    else if (type === RecordType.settled)
+      for (const settled of decodeSettled(data).lsns) this.unsettled.delete(settled);
+    else if (type === RecordType.carried) {
+      const first = decodeCarried(data).lsn;
+      this.moved.set(first, lsn);
+      this.unsettled.add(first);
+    }
+  }
+
+  /** As it was when somebody wrote it down. */
+  static of({ unsettled, moved }: Pick<ResumePoint, 'unsettled' | 'moved'>): EntryTally {
+    const tally = new EntryTally();
+    for (const lsn of unsettled) tally.unsettled.add(lsn);
+    for (const [lsn, at] of moved) tally.moved.set(lsn, at);
+    return tally;
+  }
+}
+
+export interface EntriesOptions {
+  /** What is known of the records before `from`. */
+  readonly tally: EntryTally;
+  /** First position that has to be read. */
+  readonly from: number;
+  /** Sees every record that is read, for whoever wants to know more. */
+  readonly onRecord?: (record: PlacedRecord) => void;
+}
+
 export class Entries {
   readonly #log: Pick<Log, 'records' | 'fetch' | 'nextLsn'>;
   /** Ascending. */
-  #unsettled = new Set<number>();
+  #unsettled: Set<number>;
   /** First position → where the record stands now. */
-  readonly #moved = new Map<number, number>();
+  readonly #moved: Map<number, number>;
   #oldest: { lsn: number; receivedAtMs: number } | null = null;
 
-  /** Reads the whole log. `onRecord` sees every record on the way, for whoever wants to know more. */
-  constructor(log: Pick<Log, 'records' | 'fetch' | 'nextLsn'>, onRecord?: (record: PlacedRecord) => void) {
+  /** Reads the whole log, unless a part of it is known. */
+  constructor(log: Pick<Log, 'records' | 'fetch' | 'nextLsn'>, options: Partial<EntriesOptions> = {}) {
+    const { tally = new EntryTally(), from: begin = 1, onRecord } = options;
     this.#log = log;
     const types = onRecord === undefined ? [RecordType.inbox, RecordType.settled, RecordType.carried] : undefined;
-    for (let from: number | null = 1; from !== null; ) {
+    for (let from: number | null = begin < log.nextLsn ? begin : null; from !== null; ) {
       const page: ReadPage = log.records({
         from,
         maxBytes: STARTUP_PAGE_BYTES,
         ...(types === undefined ? {} : { types }),
       });
       for (const record of page.records) {
-        this.#take(record);
+        tally.take(record);
         onRecord?.(record);
       }
       from = page.next;
     }
-    this.#unsettled = new Set([...this.#unsettled].sort((a, b) => a - b));
+    this.#unsettled = new Set([...tally.unsettled].sort((a, b) => a - b));
+    this.#moved = tally.moved;
   }
 
-  #take({ lsn, type, data }: PlacedRecord): void {
-    if (type === RecordType.inbox) this.#unsettled.add(lsn);
-    else if (type === RecordType.settled)
-      for (const settled of decodeSettled(data).lsns) this.#unsettled.delete(settled);
-    else if (type === RecordType.carried) {
-      const first = decodeCarried(data).lsn;
-      this.#moved.set(first, lsn);
-      this.#unsettled.add(first);
-    }
+  /** For a successor. */
+  get tally(): Pick<ResumePoint, 'unsettled' | 'moved'> {
+    return { unsettled: [...this.#unsettled], moved: [...this.#moved] };
   }
 
   get size(): number {

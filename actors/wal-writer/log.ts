@@ -52,6 +52,13 @@ export interface LogOptions {
   /** False: refuse when there is no log yet. Default true. */
   readonly create?: boolean;
   readonly files?: Files;
+  /**
+   * Take every segment but the newest as this process has left it, after reading its batch headers only: for the thread
+   * that takes over from one that had verified or written them. What does not look so is verified after all.
+   */
+  readonly trustSealed?: boolean;
+  /** Sees each good record as it is verified; not those of segments that are trusted. `data` is valid during the call. */
+  readonly onRecord?: (record: PlacedRecord) => void;
 }
 
 export interface ReadRequest {
@@ -79,8 +86,12 @@ export interface LogStats {
   readonly tailFreeBytes: number;
   readonly spareReady: boolean;
   readonly rotations: number;
+  /** Written by this log object, headers of segments not counted. */
+  readonly appendedBytes: number;
   readonly state: 'open' | 'quarantined' | 'failed' | 'closed';
 }
+
+type CompleteOptions = LogOptions & Required<Omit<LogOptions, 'onRecord'>>;
 
 const SPARE = 'spare.tmp';
 const LARGEST_SEGMENT_BYTES = 1024 * 1024 * 1024;
@@ -91,18 +102,18 @@ const SCAN_LIMIT_BYTES = 4 * 1024 * 1024;
 
 /** Recovers what is there, or makes a log. Throws LogRefused, LogFull or LogFailure; damage is told by the verdict. */
 export function openLog(options: LogOptions): { log: Log; verdict: LogVerdict } {
-  const { segmentBytes, files = nodeFiles, epoch = 0, create = true } = options;
+  const { segmentBytes, files = nodeFiles, epoch = 0, create = true, trustSealed = false } = options;
   if (segmentBytes % SECTOR_BYTES !== 0 || segmentBytes < 4096 || segmentBytes > LARGEST_SEGMENT_BYTES) {
     const allowed = `multiples of ${SECTOR_BYTES} from 4096 to ${LARGEST_SEGMENT_BYTES}`;
     throw new LogRefused('option', `segmentBytes: ${segmentBytes}; allowed: ${allowed}`);
   }
-  const complete = { ...options, files, epoch, create };
+  const complete = { ...options, files, epoch, create, trustSealed };
   const found = options.native(() => recoverLog(complete));
   return { log: new Log(complete, found), verdict: found.verdict };
 }
 
 export class Log {
-  readonly #options: Required<LogOptions>;
+  readonly #options: CompleteOptions;
   readonly #files: Files;
   readonly #reader: LogReader;
   readonly #segments: LogSegment[];
@@ -117,8 +128,9 @@ export class Log {
   #spareReady = false;
   #spareWork: Promise<void> | null = null;
   #rotations = 0;
+  #appendedBytes = 0;
 
-  constructor(options: Required<LogOptions>, found: RecoveredLog) {
+  constructor(options: CompleteOptions, found: RecoveredLog) {
     this.#options = options;
     this.#files = options.files;
     this.#reader = new LogReader(options.files);
@@ -167,6 +179,7 @@ export class Log {
     tail.nextLsn = this.#nextLsn = firstLsn + records.length;
     this.#lastHash = hash;
     this.#epoch = epoch;
+    this.#appendedBytes += length;
     return firstLsn;
   }
 
@@ -273,6 +286,7 @@ export class Log {
       tailFreeBytes: this.#state === 'quarantined' ? 0 : this.#tail.sizeBytes - this.#tail.end,
       spareReady: this.#spareReady,
       rotations: this.#rotations,
+      appendedBytes: this.#appendedBytes,
       state: this.#state,
     };
   }

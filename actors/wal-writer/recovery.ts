@@ -14,7 +14,16 @@ import {
   writeSegment,
 } from './files.js';
 import type { LogSegment } from './reader.js';
-import { type Damage, type LogIdentity, type LogScan, listLog, scanLog, segmentName, segmentOf } from './scan.js';
+import {
+  type Damage,
+  type LogIdentity,
+  type LogScan,
+  listLog,
+  type ScanOptions,
+  scanLog,
+  segmentName,
+  segmentOf,
+} from './scan.js';
 import {
   drawSeal,
   NO_HASH,
@@ -52,6 +61,8 @@ export interface RecoveryOptions {
   readonly segmentBytes: number;
   readonly create: boolean;
   readonly random: (sizeBytes: number) => Uint8Array;
+  readonly trustSealed?: boolean;
+  readonly onRecord?: ScanOptions['onRecord'];
 }
 
 export interface RecoveredLog {

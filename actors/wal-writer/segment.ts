@@ -69,9 +69,18 @@ export interface BatchHeader {
   readonly count: number;
 }
 
+/**
+ * glibc gives back at once what was larger than this when it was asked for. Anything from its threshold to here stays in the
+ * arena of the thread that let it go, and raises the threshold: after some restarts each arena keeps a segment for nothing.
+ */
+const GIVEN_BACK_BYTES = 33 * 1024 * 1024;
+const LARGE_BYTES = 1024 * 1024;
+
+/** Zeros, rounded up to sectors. Memory that is not touched takes no room, so a large image may be backed by more. */
 export function createImage(sizeBytes: number): Image {
-  const bytes = Buffer.from(new ArrayBuffer(Math.ceil(sizeBytes / SECTOR_BYTES) * SECTOR_BYTES));
-  return { bytes, words: new Int32Array(bytes.buffer) };
+  const length = Math.ceil(sizeBytes / SECTOR_BYTES) * SECTOR_BYTES;
+  const buffer = new ArrayBuffer(length > LARGE_BYTES ? Math.max(length, GIVEN_BACK_BYTES) : length);
+  return { bytes: Buffer.from(buffer, 0, length), words: new Int32Array(buffer, 0, length / 4) };
 }
 
 /**

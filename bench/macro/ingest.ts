@@ -71,8 +71,10 @@ export interface IngestResult {
 /** The most that we expect of either on two cores; a faster server ends its run early, which the run tells. */
 const FIRST_GUESS_PER_SECOND = 20_000;
 const HEADROOM = 1.5;
-/** 200 000 bodies are 100 MB in the load generator. */
-const BODIES_MAX = 200_000;
+/** 500 000 bodies are 250 MB in the load generator. */
+const BODIES_MAX = 500_000;
+/** A window that ends earlier, for want of bodies, has measured something else. */
+const WINDOW_SHARE_MIN = 0.5;
 
 export async function ingest(options: IngestOptions): Promise<IngestResult> {
   const environment = describeEnvironment(options.directory);
@@ -127,7 +129,7 @@ async function measureRound(
         status: 200,
         marker: subject.marker,
       });
-      const run = runOf(name, connections, report, nameThreads(subject.pid, report.serverThreads, actors));
+      const run = runOf(name, connections, options, report, nameThreads(subject.pid, report.serverThreads, actors));
       runs.push(run);
       options.progress(progressLine(round, options.runs, run));
     } finally {
@@ -150,9 +152,12 @@ function bodiesFor(options: IngestOptions, connections: number, before: readonly
 function runOf(
   subject: SubjectName,
   connections: number,
+  { seconds }: Pick<IngestOptions, 'seconds'>,
   report: LoadReport,
   threads: Readonly<Record<string, number>>,
 ): IngestRun {
+  const tooShort = report.elapsedMs < 1000 * seconds * WINDOW_SHARE_MIN;
+  const short = `the bodies ran out ${Math.round(report.elapsedMs)} ms into a window of ${seconds} s`;
   const latency = new Histogram();
   latency.merge(report.latency);
   const each = (valueUs: number): number => valueUs / Math.max(1, report.completed);
@@ -172,7 +177,7 @@ function runOf(
     foreignPercent: percent(report.hostBusyUs - serverUs - report.loadCpuUs),
     stealPercent: percent(report.hostStealUs),
     exhausted: report.exhausted,
-    faults: faultsOf(report),
+    faults: [...faultsOf(report), ...(report.exhausted && tooShort ? [short] : [])],
   };
 }
 

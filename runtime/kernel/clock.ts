@@ -27,15 +27,21 @@ const TIMEOUT_MAX_MS = 2_147_483_647;
 interface Due {
   readonly atMs: number;
   readonly order: number;
-  readonly run: () => void;
+  /** Null once it is cancelled. */
+  run: (() => void) | null;
 }
+
+/** Cancelled timers are swept out when they are this many and more than half. */
+const SWEEP_MIN = 64;
 
 /** A clock that stands still until `advance`. Timers due at the same moment run in the order they were set. */
 export class ManualClock implements Clock {
   #nowMs: number;
   readonly #startMs: number;
   #order = 0;
-  #due: Due[] = [];
+  /** A binary heap. */
+  #heap: Due[] = [];
+  #cancelled = 0;
 
   constructor(startMs = 0) {
     this.#startMs = startMs;
@@ -51,13 +57,10 @@ export class ManualClock implements Clock {
   }
 
   setTimer(delayMs: number, run: () => void): Timer {
-    const due = { atMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, run };
-    this.#due.push(due);
+    const due: Due = { atMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, run };
+    this.#push(due);
     return {
-      cancel: () => {
-        const index = this.#due.indexOf(due);
-        if (index >= 0) this.#due.splice(index, 1);
-      },
+      cancel: () => this.#cancel(due),
     };
   }
 
@@ -70,12 +73,7 @@ export class ManualClock implements Clock {
   /** Moves time on and runs what becomes due, each at its own moment, including timers set on the way. */
   advance(durationMs: number): void {
     const untilMs = this.#nowMs + durationMs;
-    for (let next = this.#next(); next !== undefined && next.atMs <= untilMs; next = this.#next()) {
-      const current = next;
-      this.#due = this.#due.filter((other) => other !== current);
-      this.#nowMs = Math.max(this.#nowMs, current.atMs);
-      current.run();
-    }
+    for (let next = this.#next(); next !== undefined && next.atMs <= untilMs; next = this.#next()) this.step();
     this.#nowMs = untilMs;
   }
 
@@ -83,19 +81,61 @@ export class ManualClock implements Clock {
   step(): boolean {
     const next = this.#next();
     if (next === undefined) return false;
-    this.#due.splice(this.#due.indexOf(next), 1);
+    this.#pop();
     this.#nowMs = Math.max(this.#nowMs, next.atMs);
-    next.run();
+    const run = next.run!;
+    // It cannot be cancelled any more.
+    next.run = null;
+    run();
     return true;
   }
 
-  #next(): Due | undefined {
-    let first: Due | undefined;
-    for (const due of this.#due) {
-      if (first === undefined || due.atMs < first.atMs || (due.atMs === first.atMs && due.order < first.order)) {
-        first = due;
-      }
-    }
-    return first;
+  #cancel(due: Due): void {
+    if (due.run === null) return;
+    due.run = null;
+    this.#cancelled += 1;
+    if (this.#cancelled < SWEEP_MIN || 2 * this.#cancelled < this.#heap.length) return;
+    // What is sorted is a heap.
+    this.#heap = this.#heap.filter(({ run }) => run !== null).sort((one, other) => (isBefore(one, other) ? -1 : 1));
+    this.#cancelled = 0;
   }
+
+  #next(): Due | undefined {
+    while (this.#heap.length > 0 && this.#heap[0]!.run === null) {
+      this.#pop();
+      this.#cancelled -= 1;
+    }
+    return this.#heap[0];
+  }
+
+  #push(due: Due): void {
+    const heap = this.#heap;
+    let at = heap.length;
+    heap.push(due);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!isBefore(due, heap[parent]!)) break;
+      heap[at] = heap[parent]!;
+      at = parent;
+    }
+    heap[at] = due;
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop()!;
+    if (heap.length === 0) return;
+    let at = 0;
+    for (let child = 1; child < heap.length; child = 2 * at + 1) {
+      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child += 1;
+      if (!isBefore(heap[child]!, last)) break;
+      heap[at] = heap[child]!;
+      at = child;
+    }
+    heap[at] = last;
+  }
+}
+
+function isBefore(one: Due, other: Due): boolean {
+  return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order);
 }

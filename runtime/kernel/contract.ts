@@ -93,6 +93,8 @@ export interface ActorContext<L, Config> {
   /** 1 for the first thread of this actor in this process, +1 for each restart. */
   readonly incarnation: number;
   readonly config: Config;
+  /** What the definition's `ahead` has made in this thread, or null: there is not always a standby. */
+  readonly ahead: unknown;
   readonly links: Links<L>;
   readonly log: Logger;
   readonly registry: Registry;
@@ -118,6 +120,11 @@ export interface ReportValue {
 
 export interface ActorDefinition<C extends ContractShape, State, L, Config> {
   readonly policies: Policies<C>;
+  /**
+   * Runs in a standby, long before it is needed and perhaps for nothing: what of the start takes time and belongs to nobody,
+   * such as threads. Its result is `context.ahead` of an `init` that is given an equal configuration.
+   */
+  ahead?(config: Config): unknown;
   /** Runs to the end before the next actor of the tree starts; a throw counts as a failed start. */
   init(context: ActorContext<L, Config>): State | Promise<State>;
   readonly tell: { readonly [K in TellName<C>]: (state: State, payload: C['tell'][K]) => void };

@@ -8,7 +8,7 @@ import { systemClock } from './clock.js';
 import { exposeControl } from './control.js';
 import type { StandbyBoot, ThreadBoot } from './host-thread.js';
 import { definitionOf, Runner } from './runner.js';
-import { LOADED } from './standby.js';
+import type { StandbyNotice } from './standby.js';
 import { registerThreadMetrics } from './thread-metrics.js';
 import { loadGated } from './vitals.js';
 import { BEATS } from './watchdog.js';
@@ -22,7 +22,8 @@ const early: NoticeToActor[] = [];
 const supervisor = parentPort;
 if (supervisor === null) throw new Error('entry.ts runs in a worker thread only');
 
-const { boot, control } = 'standby' in workerData ? await standBy(supervisor, workerData) : (workerData as ThreadBoot);
+const { boot, control, ahead } =
+  'standby' in workerData ? await standBy(supervisor, workerData) : { ...(workerData as ThreadBoot), ahead: null };
 const threadLog = await openLog(boot);
 const loaded: unknown = await loadGated(boot.vitals, () => import(boot.module));
 if (loaded === null) process.exit(0);
@@ -36,6 +37,7 @@ const runner = new Runner({
   threadLog,
   registry,
   notify: (notice) => supervisor.postMessage(notice),
+  ahead,
 });
 for (const notice of early.splice(0)) take(notice);
 supervisor.removeAllListeners('message');
@@ -52,15 +54,22 @@ function take(notice: NoticeToActor): void {
 }
 
 /** Loads what can be loaded ahead, then waits for the day that it is needed; what follows its boot data waits here. */
-async function standBy(port: MessagePort, { standby }: StandbyBoot): Promise<ThreadBoot> {
-  const load = () => Promise.all(standby.modules.map((module) => import(module)));
-  if ((await loadGated(standby.gate, load)) === null) process.exit(0);
-  port.postMessage(LOADED);
+async function standBy(
+  port: MessagePort,
+  { standby: { modules, gate, config } }: StandbyBoot,
+): Promise<ThreadBoot & { readonly ahead: unknown }> {
+  const made = await loadGated(gate, async () => {
+    const loaded: unknown[] = await Promise.all(modules.map((module) => import(module)));
+    const definition = definitionOf(loaded.at(-1), modules.at(-1)!);
+    return { configured: definition.ahead !== undefined, ahead: await definition.ahead?.(config) };
+  });
+  if (made === null) process.exit(0);
+  port.postMessage({ loaded: true, configured: made.configured } satisfies StandbyNotice);
   return new Promise((resolve) => {
     let booted = false;
     port.on('message', (message: ThreadBoot | NoticeToActor) => {
       if (booted) early.push(message as NoticeToActor);
-      else resolve(message as ThreadBoot);
+      else resolve({ ...(message as ThreadBoot), ahead: made.ahead });
       booted = true;
     });
   });

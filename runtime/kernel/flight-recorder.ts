@@ -1,6 +1,7 @@
 // What is known of an actor when it dies without having been asked to: one report, made of what the supervisor saw and of
 // the cells that the thread shared. Called by the supervisor. It must never hold more than the last events, and nothing
 // of an actor's configuration, which may be secret.
+import type { Host } from './host.js';
 import type { Exit } from './incarnation.js';
 import type { Seat } from './seat.js';
 import type { SupervisorEvent } from './supervisor-types.js';
@@ -39,7 +40,12 @@ export interface CrashReport {
 }
 
 export class FlightRecorder {
+  readonly #host: Pick<Host, 'memory'>;
   readonly #events = new Map<string, SupervisorEvent[]>();
+
+  constructor(host: Pick<Host, 'memory'>) {
+    this.#host = host;
+  }
 
   event(event: SupervisorEvent): void {
     // Facts stand in the report by themselves, and some come often.
@@ -54,7 +60,7 @@ export class FlightRecorder {
   report<Config>(seat: Seat<Config>, exit: Exit, nowMs: number): CrashReport | null {
     const { current: incarnation } = seat;
     if (incarnation === null || exit.reason === 'stopped' || exit.reason === 'killed') return null;
-    const { rss, heapUsed, external } = process.memoryUsage();
+    const { rss, heapUsed, external } = this.#host.memory();
     const names = incarnation.ready?.names;
     return {
       version: 1,

@@ -3,10 +3,11 @@
 // order and chance come from what it is given alone; it must never touch the system's.
 import type { MessagePort } from 'node:worker_threads';
 import { ComlinkControl, type ControlName } from './control.js';
-import type { Host, HostEvents, Hosted } from './host.js';
+import type { Host, HostEvents, Hosted, MemoryFigures } from './host.js';
 import { SimulatedPort, type Wire } from './simulated-port.js';
 import { type Moment, SimulatedThread, type ThreadPlan } from './simulated-thread.js';
 import type { Boot, ThreadLog } from './wire.js';
+import { ActorError } from './wire-error.js';
 
 export interface SimulatedHostOptions {
   /** Of control calls and notices. */
@@ -28,6 +29,9 @@ export class SimulatedHost implements Host {
   readonly threads: SimulatedThread[] = [];
   readonly #options: SimulatedHostOptions;
 
+  readonly #controls: ComlinkControl[] = [];
+  #over = false;
+
   constructor(options: SimulatedHostOptions) {
     this.#options = options;
   }
@@ -40,6 +44,19 @@ export class SimulatedHost implements Host {
   channel(): ReturnType<Host['channel']> {
     const [caller, receiver] = SimulatedPort.pair(this.#options.dataWire);
     return { caller, receiver };
+  }
+
+  /**
+   * Nothing of this world is looked at any more. Comlink keeps a port, and whatever its listeners hold, until its proxy is
+   * released: without this every world of a long run stays in memory.
+   */
+  end(): void {
+    this.#over = true;
+    for (const control of this.#controls) control.close(new ActorError('peer_down', 'the simulation is over'));
+  }
+
+  memory(): MemoryFigures {
+    return { rss: 0, heapUsed: 0, external: 0 };
   }
 
   spawn(boot: Boot, events: HostEvents): Hosted {
@@ -61,11 +78,14 @@ export class SimulatedHost implements Host {
       observe,
     });
     made = thread;
-    ours.onOwnClose = () => thread.fenced();
+    ours.onOwnClose = () => {
+      if (!this.#over) thread.fenced();
+    };
     for (const { port } of boot.connected) thread.adopt(port as SimulatedPort);
     this.threads.push(thread);
     observe(thread, 'spawned');
     const control = new ComlinkControl(ours as unknown as MessagePort, wire.clock);
+    this.#controls.push(control);
     return {
       control: {
         get closed() {

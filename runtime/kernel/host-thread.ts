@@ -21,7 +21,7 @@ export interface ThreadBoot {
   readonly control: MessagePort;
 }
 export interface StandbyBoot {
-  readonly standby: { readonly modules: readonly string[]; readonly gate: SharedArrayBuffer };
+  readonly standby: { readonly modules: readonly string[]; readonly gate: SharedArrayBuffer; readonly config: unknown };
 }
 
 /** Runs each incarnation in a worker thread of its own, which inherits neither flags nor environment. */
@@ -32,6 +32,7 @@ export function threadHost(options: ThreadHostOptions): Host {
       const { port1, port2 } = new MessageChannel();
       return { caller: port1, receiver: port2 };
     },
+    memory: () => process.memoryUsage(),
     spawn(boot, events) {
       try {
         return spawn(boot, events, options, standbys);

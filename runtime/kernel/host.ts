@@ -27,13 +27,18 @@ export interface Hosted {
 }
 
 /** What is known of an actor's next incarnation long before it is needed. */
-export type Reservation = Pick<Boot, 'id' | 'module' | 'memoryMb' | 'youngGenerationMb' | 'log'>;
+export type Reservation = Pick<Boot, 'id' | 'module' | 'memoryMb' | 'youngGenerationMb' | 'log' | 'config'>;
+
+/** Bytes. */
+export type MemoryFigures = Pick<NodeJS.MemoryUsage, 'rss' | 'heapUsed' | 'external'>;
 
 export interface Host {
   /** Two ends of a new data port. */
   channel(): { readonly caller: DataPort; readonly receiver: DataPort };
   /** A new incarnation; the ports inside `boot` move into it. A failure to start is an `exit`, never a throw. */
   spawn(boot: Boot, events: HostEvents): Hosted;
+  /** Memory of the process that holds the incarnations, for crash reports. */
+  memory(): MemoryFigures;
   /** A next incarnation of this actor will be needed one day: whatever of it can be made ready may be made now. */
   reserve?(next: Reservation): void;
   /** Lets go of what was made ready and is not needed any more. Nothing is spawned afterwards. */

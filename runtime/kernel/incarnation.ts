@@ -106,7 +106,6 @@ export class Incarnation {
       {
         ...this.reservation,
         incarnation: number,
-        config: options.config,
         heartbeatMs: spec.heartbeatMs,
         vitals,
         drills: options.drills,
@@ -129,9 +128,9 @@ export class Incarnation {
 
   /** What the next one will need as well. */
   get reservation(): Reservation {
-    const { spec, log } = this.#options;
+    const { spec, log, config } = this.#options;
     const { id, module, memoryMb, youngGenerationMb = YOUNG_GENERATION_MB } = spec;
-    return { id, module: module.href, memoryMb, youngGenerationMb, log };
+    return { id, module: module.href, memoryMb, youngGenerationMb, log, config };
   }
 
   /** What to tell of a heap that may grow past the spec's limits; --max-old-space-size overrides those of every thread. */

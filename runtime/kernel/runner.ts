@@ -28,6 +28,7 @@ type AnyContext = ActorContext<Record<string, ContractShape>, unknown>;
 /** A definition as it comes out of a module: its types are gone, its shape was checked. */
 export interface LoadedDefinition extends Handlers {
   readonly policies: PolicyTables;
+  ahead?(config: unknown): unknown;
   init(context: AnyContext): unknown;
   readonly reconfigure?: {
     prepare(state: unknown, next: unknown): void | Promise<void>;
@@ -68,6 +69,8 @@ export interface RunnerOptions {
   readonly threadLog: ThreadLog;
   readonly registry: Registry;
   readonly notify: (notice: NoticeToSupervisor) => void;
+  /** Made by the definition's `ahead` in this thread; null without. */
+  readonly ahead?: unknown;
   /** As the mailbox takes it; a simulated thread gives its own. */
   readonly endOfTurn?: (run: () => void) => void;
 }
@@ -196,6 +199,7 @@ export class Runner implements ControlSurface {
       id: boot.id,
       incarnation: boot.incarnation,
       config: boot.config,
+      ahead: this.#options.ahead ?? null,
       links: Object.fromEntries(this.#links),
       log,
       registry,

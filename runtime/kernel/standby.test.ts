@@ -14,6 +14,7 @@ function rig(t: ExecutionContext, module: string, more: Partial<ActorSpec<Fixtur
   const directory = mkdtempSync(join(tmpdir(), 'quorate-standby-'));
   const diary = join(directory, 'diary');
   writeFileSync(diary, '');
+  const config: FixtureConfig = { value: 'x', diary };
   const supervisor = supervise<FixtureConfig>({
     tree: {
       id: 'root',
@@ -21,7 +22,7 @@ function rig(t: ExecutionContext, module: string, more: Partial<ActorSpec<Fixtur
       budget: { intensity: 3, periodMs: 60_000 },
       children: [fixtureSpec('one', module, { standby: true, ...more })],
     },
-    config: { value: 'x', diary },
+    config,
     clock: systemClock,
     random: () => 0.5,
     host: threadHost({ clock: systemClock, env: { DIARY: diary, LOAD_MS: String(loadMs) } }),
@@ -41,7 +42,7 @@ function rig(t: ExecutionContext, module: string, more: Partial<ActorSpec<Fixtur
   const up = async (number: number) => {
     while (supervisor.status()[0]!.state !== 'up' || incarnation() !== number) await turn();
   };
-  return { supervisor, lines, up };
+  return { supervisor, lines, up, config };
 }
 
 const turn = () => new Promise((resolve) => setTimeout(resolve, 5));
@@ -75,6 +76,26 @@ test('RT-6: an end waits until a standby has loaded, and takes it along', async 
   t.is(lines('loaded'), 1);
   t.true(await supervisor.halt(30_000));
   t.is(lines('loaded'), 2, 'a library that is being loaded is not torn down');
+});
+
+test('RT-2: what a standby has made ahead is used by the next start, unless the configuration is another by then', async (t) => {
+  const { supervisor, lines, up, config } = rig(t, 'ahead');
+  await supervisor.start();
+  t.is(lines('start 1 with null'), 1);
+  while (lines('made') < 1) await turn();
+  await supervisor.kill('one');
+  await up(2);
+  t.is(lines('start 2 with {"of":"x"}'), 1);
+  while (lines('made') < 2) await turn();
+  await supervisor.prepare({ ...config, value: 'y' });
+  await supervisor.commit();
+  await supervisor.kill('one');
+  await up(3);
+  t.is(lines('start 3 with null'), 1, 'of the old configuration nothing is left');
+  while (lines('made') < 3) await turn();
+  await supervisor.kill('one');
+  await up(4);
+  t.is(lines('start 4 with {"of":"y"}'), 1);
 });
 
 test('an actor on its standby talks, is told what came right behind its boot data, and works as any other', async (t) => {

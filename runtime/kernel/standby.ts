@@ -1,5 +1,6 @@
 // Threads made ahead: one for each reserved actor, its module loaded, waiting for its boot data. Loading is most of the
 // time that a restart takes. Called by host-thread.ts. A standby is no incarnation: it has no state, no ports, no links.
+import { isDeepStrictEqual } from 'node:util';
 import { type TransferListItem, Worker } from 'node:worker_threads';
 import type { Clock, Timer } from './contract.js';
 import type { Reservation } from './host.js';
@@ -20,10 +21,15 @@ interface Standby {
   readonly gate: VitalsView;
   readonly exited: Promise<void>;
   loaded: boolean;
+  configured: boolean;
 }
 
 /** What a standby says once its modules are there. */
-export const LOADED = 'loaded';
+export interface StandbyNotice {
+  readonly loaded: true;
+  /** It has made something from the configuration: it is of no use under another one. */
+  readonly configured: boolean;
+}
 
 /** Neither flags nor environment are inherited: --inspect-brk, preloads and secrets stay on the main thread. */
 export function newThread(
@@ -58,7 +64,7 @@ export class Standbys {
   /** One that is there already is kept when it still fits. */
   reserve(next: Reservation): void {
     const found = this.#ready.get(next.id);
-    if (found !== undefined && fits(found.reservation, next)) return;
+    if (found !== undefined && fits(found, next)) return;
     this.#wanted.set(next.id, next);
     this.#timer ??= this.#clock.setTimer(DELAY_MS, () => this.#makeOne());
   }
@@ -69,7 +75,7 @@ export class Standbys {
     // While it loads it may not be terminated, which its new owner could not know.
     if (standby === undefined || !standby.loaded) return null;
     this.#ready.delete(boot.id);
-    if (!fits(standby.reservation, boot)) {
+    if (!fits(standby, boot)) {
       void end(standby, this.#clock);
       return null;
     }
@@ -97,7 +103,7 @@ export class Standbys {
     const modules = factory === undefined ? [next.module] : [factory.module, next.module];
     let worker: Worker;
     try {
-      worker = newThread(next, { standby: { modules, gate } }, [], this.#env);
+      worker = newThread(next, { standby: { modules, gate, config: next.config } }, [], this.#env);
     } catch {
       // The system gives no thread: this runs in a timer, and a standby is not worth the process.
       return;
@@ -114,18 +120,21 @@ export class Standbys {
     });
     const previous = this.#ready.get(next.id);
     if (previous !== undefined) void end(previous, this.#clock);
-    const standby: Standby = { worker, reservation: next, gate: new VitalsView(gate), exited, loaded: false };
-    worker.on('message', (message) => {
-      standby.loaded = message === LOADED;
-    });
+    const standby: Standby = { worker, reservation: next, gate: new VitalsView(gate), exited, ...NOT_YET };
+    worker.on('message', (message: StandbyNotice) => Object.assign(standby, message));
     this.#ready.set(next.id, standby);
     this.#timer = this.#wanted.size > 0 ? this.#clock.setTimer(DELAY_MS / 4, () => this.#makeOne()) : null;
   }
 }
 
-function fits(one: Reservation, other: Reservation): boolean {
+const NOT_YET = { loaded: false, configured: false };
+
+function fits({ reservation: one, configured }: Standby, other: Reservation): boolean {
   return (
-    one.module === other.module && one.memoryMb === other.memoryMb && one.youngGenerationMb === other.youngGenerationMb
+    one.module === other.module &&
+    one.memoryMb === other.memoryMb &&
+    one.youngGenerationMb === other.youngGenerationMb &&
+    (!configured || isDeepStrictEqual(one.config, other.config))
   );
 }
 

@@ -57,7 +57,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
   readonly #metrics: SupervisorMetrics;
   readonly #reconfiguration: Reconfiguration<Config>;
   readonly #budgets = new Budgets<Config>();
-  readonly #recorder = new FlightRecorder();
+  readonly #recorder: FlightRecorder;
   readonly #listeners = new Set<(event: SupervisorEvent) => void>();
   readonly #milestones = new Milestones();
   readonly #mainCaller: MainCaller;
@@ -69,6 +69,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
   constructor(options: SupervisorOptions<Config>, tree: GroupSpec<Config>) {
     this.#options = options;
     this.#log = options.log;
+    this.#recorder = new FlightRecorder(options.host);
     this.#clock = options.clock;
     this.#config = options.config;
     this.#actorLogOptions = options.actorLogOptions;

@@ -291,6 +291,8 @@ async function drip(socket: import('node:net').Socket, head: string): Promise<vo
   while (socket.writable) {
     socket.write('x');
     await sleep(50);
+    // An answer that came meanwhile is read before the next byte meets a closed connection.
+    await new Promise((resolve) => setImmediate(resolve));
   }
 }
 

@@ -98,6 +98,7 @@ class Simulation {
     this.#calm();
     if (world.mode === 'running') await this.#rest();
     const ended = await this.#end();
+    this.#host.end();
     return {
       seed: world.seed,
       violations: world.violations,

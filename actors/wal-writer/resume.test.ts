@@ -1,0 +1,131 @@
+// A thread that takes over in the same process must find what one that reads everything finds.
+import { Buffer } from 'node:buffer';
+import test from 'ava';
+import {
+  encodeInbox,
+  encodeSettled,
+  InboxRoute,
+  type LogRecord,
+  RecordType,
+  SettledReason,
+} from '../../protocol/wal-record.js';
+import { compactLog } from './compaction.js';
+import { Entries, EntryTally } from './entries.js';
+import { DIRECTORY, openOn, record, seeded } from './log-fixture.js';
+import { dropResumePoint, RESUME_NAME, type ResumePoint, readResumePoint, writeResumePoint } from './resume.js';
+import { SimulatedDisk } from './simulated-disk.js';
+
+const NEEDS = { checkpoint: [record('checkpoint', RecordType.journal)], keepFrom: null, pins: [] };
+const ALL = { minBytes: 0, minAgeMs: 0, nowMs: 1_000_000 };
+
+function inbox(sizeBytes: number): LogRecord {
+  const body = Buffer.alloc(sizeBytes, 'x');
+  return {
+    type: RecordType.inbox,
+    data: encodeInbox({ receivedAtMs: 1, route: InboxRoute.envelope, requestId: 'r', body }),
+  };
+}
+
+function settled(lsns: readonly number[]): LogRecord {
+  return { type: RecordType.settled, data: encodeSettled({ reason: SettledReason.final, lsns }) };
+}
+
+function flip(disk: SimulatedDisk, path: string, offset: number): void {
+  disk.damage(path, (bytes) => {
+    bytes[offset]! ^= 0x40;
+    return bytes;
+  });
+}
+
+interface Grown {
+  readonly disk: SimulatedDisk;
+  readonly point: ResumePoint;
+}
+
+/** Appends, settles and compacts by the toss of a coin; the last checkpoint is some batches before the end. */
+function grown(seed: number): Grown {
+  const coin = seeded(seed);
+  const disk = new SimulatedDisk();
+  const { log } = openOn(disk);
+  const entries = new Entries(log);
+  const open: number[] = [];
+  let point: ResumePoint | null = null;
+  for (let turn = 0; turn < 120; turn += 1) {
+    const first = log.append(Array.from({ length: 1 + coin.below(4) }, () => inbox(1 + coin.below(400))));
+    for (let lsn = first; lsn < log.nextLsn; lsn += 1) {
+      entries.add(lsn);
+      open.push(lsn);
+    }
+    const done = open.splice(0).filter((lsn) => {
+      if (coin.below(4) > 0) return true;
+      open.push(lsn);
+      return false;
+    });
+    if (done.length > 0) log.append([settled(done)]);
+    for (const lsn of done) entries.settle(lsn);
+    if (turn < 110 && coin.below(10) === 0) {
+      const { replayFrom } = compactLog(log, entries, NEEDS, ALL, true);
+      point = { nextLsn: log.nextLsn, replayFrom: replayFrom!, ...entries.tally };
+    }
+  }
+  return { disk, point: point! };
+}
+
+test('RT-7: a log whose full segments are trusted is the log that is found by verifying all of it', (t) => {
+  let full = 0;
+  for (let seed = 1; seed <= 25; seed += 1) {
+    const { disk, point } = grown(seed);
+    const tally = new EntryTally();
+    const whole = openOn(disk, { onRecord: (found) => tally.take(found) });
+    const trusted = openOn(disk, { trustSealed: true });
+    full += trusted.log.segments.length - 1;
+    t.deepEqual(trusted.verdict, whole.verdict);
+    t.is(trusted.log.nextLsn, whole.log.nextLsn);
+    t.deepEqual(
+      trusted.log.segments.map(({ seal: _, ...segment }) => segment),
+      whole.log.segments.map(({ seal: _, ...segment }) => segment),
+    );
+    const scanned = new Entries(whole.log, { tally, from: whole.log.nextLsn });
+    const resumed = new Entries(trusted.log, { tally: EntryTally.of(point), from: point.nextLsn });
+    const read = new Entries(trusted.log);
+    t.deepEqual(scanned.tally.unsettled, read.tally.unsettled);
+    t.deepEqual(resumed.tally.unsettled, read.tally.unsettled);
+    for (const lsn of read.tally.unsettled) t.is(resumed.placeOf(lsn), read.placeOf(lsn));
+
+    // What is appended now follows from what was skimmed: the next one who verifies everything finds one chain.
+    const lsn = trusted.log.append([inbox(10)]);
+    const again = openOn(disk);
+    t.is(again.verdict.state, 'clean');
+    t.is(again.log.nextLsn, lsn + 1);
+  }
+  t.true(full > 50, `${full} segments were trusted`);
+});
+
+test('ST-1: a full segment that does not look as it was left is verified after all', (t) => {
+  const { disk } = grown(3);
+  const sealed = openOn(disk).log.segments[1]!;
+  flip(disk, sealed.path, sealed.end - 40);
+  // Payload: not looked at, and found when it is read.
+  t.is(openOn(disk, { trustSealed: true }).verdict.state, 'clean');
+  t.is(openOn(disk).verdict.state, 'corrupt');
+  flip(disk, sealed.path, 512);
+  const { verdict } = openOn(disk, { trustSealed: true });
+  t.is(verdict.state, 'corrupt');
+  t.is(verdict.damage?.segment, sealed.name);
+});
+
+test('a resume point is complete or not there', (t) => {
+  const disk = new SimulatedDisk();
+  openOn(disk);
+  t.is(readResumePoint(DIRECTORY, disk), null);
+  const point: ResumePoint = { nextLsn: 9, replayFrom: 7, unsettled: [3, 5], moved: [[3, 8]] };
+  writeResumePoint(DIRECTORY, point, disk);
+  t.deepEqual(readResumePoint(DIRECTORY, disk), point);
+  flip(disk, `${DIRECTORY}/${RESUME_NAME}`, 0);
+  t.is(readResumePoint(DIRECTORY, disk), null);
+  writeResumePoint(DIRECTORY, { ...point, nextLsn: 10 }, disk);
+  t.is(readResumePoint(DIRECTORY, disk)?.nextLsn, 10);
+  dropResumePoint(DIRECTORY, disk);
+  t.is(readResumePoint(DIRECTORY, disk), null);
+  dropResumePoint(DIRECTORY, disk);
+});

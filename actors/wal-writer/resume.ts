@@ -1,0 +1,53 @@
+// What a successor of the wal-writer need not find out again: which entries were unsettled at the last checkpoint, and from
+// where consensus replays. One small file, good for this process only: written after each checkpoint, removed at its start.
+// It must never be believed by another process: nothing here is synced, and only a log that this one has verified is trusted.
+import { Buffer } from 'node:buffer';
+import { join } from 'node:path';
+import { type Files, nodeFiles, readAll, removeQuietly, withFile, writeAll } from './files.js';
+
+export interface ResumePoint {
+  /** Position that followed the checkpoint: what stands from here on is read again. */
+  readonly nextLsn: number;
+  /** From these records on, and a ledger of this process, consensus is rebuilt. */
+  readonly replayFrom: number;
+  /** Entries that nothing had settled, ascending. */
+  readonly unsettled: readonly number[];
+  /** First position of each entry that compaction has moved, and where its record stands. */
+  readonly moved: readonly (readonly [number, number])[];
+}
+
+export const RESUME_NAME = 'resume';
+
+/** Null when there is none, or none that can be read: then the whole log tells the same. */
+export function readResumePoint(directory: string, files: Files = nodeFiles): ResumePoint | null {
+  const path = join(directory, RESUME_NAME);
+  if (!files.existsSync(path)) return null;
+  try {
+    const bytes = withFile(files, path, 'r', (fd) => {
+      const found = Buffer.alloc(files.fstatSync(fd).size);
+      return found.subarray(0, readAll(files, fd, found, found.length, 0));
+    });
+    return JSON.parse(bytes.toString('utf8')) as ResumePoint;
+  } catch {
+    return null;
+  }
+}
+
+/** Complete or not at all. Without room there is none, which costs the next start of the thread some time. */
+export function writeResumePoint(directory: string, point: ResumePoint, files: Files = nodeFiles): void {
+  const path = join(directory, RESUME_NAME);
+  const temporary = `${path}.tmp`;
+  const bytes = Buffer.from(JSON.stringify(point));
+  try {
+    removeQuietly(files, temporary);
+    withFile(files, temporary, 'wx', (fd) => writeAll(files, fd, bytes, bytes.length, 0));
+    files.renameSync(temporary, path);
+  } catch {
+    removeQuietly(files, temporary);
+    removeQuietly(files, path);
+  }
+}
+
+export function dropResumePoint(directory: string, files: Files = nodeFiles): void {
+  removeQuietly(files, join(directory, RESUME_NAME));
+}
