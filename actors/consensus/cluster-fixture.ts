@@ -194,14 +194,11 @@ export class ConsensusCluster {
   #deliver(from: string, { to, frames }: SendFrames): void {
     for (const name of to ?? this.names) {
       if (name === from) continue;
-      const kept = unpackBytes(frames).filter((frame) => this.filter(from, name, frame));
-      if (kept.length === 0) continue;
-      setImmediate(() =>
-        this.#nodes.get(name)?.host.peerFrames(
-          from,
-          kept.map((frame) => Buffer.from(frame)),
-        ),
-      );
+      // Of its own for each, so that a filter may change what one of them gets.
+      const kept = unpackBytes(frames)
+        .map((frame) => Buffer.from(frame))
+        .filter((frame) => this.filter(from, name, frame));
+      if (kept.length > 0) setImmediate(() => this.#nodes.get(name)?.host.peerFrames(from, kept));
     }
   }
 

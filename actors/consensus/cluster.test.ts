@@ -1,12 +1,18 @@
 // Four nodes that agree: the production host of each over links in memory.
 import test, { type ExecutionContext } from 'ava';
 
-import { decodeProposal, FRAME } from '../../protocol/consensus/wire.js';
+import { FINALIZE, NOTARIZE, voteSignBytes } from '../../protocol/consensus/vote.js';
+import { decodeMessage, decodeProposal, encodeProposal, FRAME } from '../../protocol/consensus/wire.js';
+import type { JsonObject } from '../../protocol/json.js';
 import type { Entry } from '../../protocol/ledger/apply.js';
+import { BlockReceipts } from '../../protocol/ledger/block.js';
+import { blockHash, headerText } from '../../protocol/ledger/header.js';
 import { devEntry, hmacEntry, makeTestkit, observationEntry, type Signer } from '../../protocol/ledger/testkit.js';
 import { decodeBlockBody, encodeBlockBody } from '../../protocol/peer/block-body.js';
 import { BlockFrame } from '../../protocol/peer/block-frames.js';
+import { verifyWith } from '../../protocol/receipt-verify.js';
 import { metricValue } from '../testing/context.js';
+import { refOf } from './blocks.js';
 import { ConsensusCluster } from './cluster-fixture.js';
 
 async function cluster(t: ExecutionContext, size = 4): Promise<ConsensusCluster> {
@@ -87,33 +93,95 @@ test('R7: a body that a node never got is fetched from one that has it', async (
   t.true((await metricValue(made.node('node_3').registry, 'quorate_consensus_fetches_total', { what: 'block' })) > 0);
 });
 
-test('R3: a block with a changed body is refused, and the cluster goes on without it', async (t) => {
+/** Changes a byte in a body: the header under the signature stays right. */
+function forge(frame: Uint8Array): boolean {
+  const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.length);
+  const at = bytes.indexOf('text of');
+  if (at < 0) return false;
+  bytes[at] = 'T'.charCodeAt(0);
+  return true;
+}
+
+for (const [what, victims] of [
+  ['one node', ['node_3']],
+  ['all others', ['node_0', 'node_2', 'node_3']],
+] as const) {
+  test(`R3: a leader that sends other bodies under its header to ${what}: the right ones are fetched, nobody stands still`, async (t) => {
+    const made = await cluster(t);
+    await made.startAll();
+    let forged = 0;
+    made.filter = (from, to, frame) => {
+      if (from === 'node_1' && victims.includes(to as never) && frame[0] === FRAME.proposal && forge(frame))
+        forged += 1;
+      return true;
+    };
+    const entries = notes(made, 8);
+    for (const entry of entries) made.submit('node_1', entry);
+    await made.until(allFinal(made, entries), 'finality on all nodes', 60_000);
+    equalLedgers(t, made);
+    t.true(forged > 0);
+    for (const name of victims) {
+      const { registry } = made.node(name);
+      t.true((await metricValue(registry, 'quorate_consensus_validated_total', { verdict: 'unfit' })) > 0);
+      t.is(await metricValue(registry, 'quorate_consensus_validated_total', { verdict: 'invalid' }), 0);
+    }
+  });
+}
+
+test('R7: a final block whose bodies are wrong is not written before the right ones are here', async (t) => {
   const made = await cluster(t);
   await made.startAll();
-  const forged: string[] = [];
-  // Whatever node_1 proposes arrives with one byte of a body changed: the header under the signature is right.
+  // node_3 gets every body forged, whoever sends it, until the others have gone on; so it can only learn what is final.
+  let forging = true;
+  made.filter = (_, to, frame) => {
+    const carries = frame[0] === FRAME.proposal || frame[0] === BlockFrame.body;
+    if (forging && to === 'node_3' && carries) forge(frame);
+    return true;
+  };
+  const entries = notes(made, 3);
+  for (const entry of entries) made.submit('node_0', entry, ['node_0', 'node_1', 'node_2']);
+  const three = made.names.slice(0, 3);
+  await made.until(allFinal(made, entries, three), 'finality on the others', 60_000);
+  await made.settle(60);
+  t.is(made.node('node_3').committed.tip.height, 0);
+  made.kill('node_3');
+  await made.start('node_3');
+  forging = false;
+  await made.until(allFinal(made, entries), 'the fourth too', 60_000);
+  equalLedgers(t, made);
+});
+
+test('R3: a block whose header breaks a rule is refused at once, and the cluster goes on without it', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  const { ed25519, validators, genesis } = made.kit;
+  const forged = new Set<string>();
+  // node_1 proposes in the name of node_2, under its own signature.
   made.filter = (from, _, frame) => {
     if (from !== 'node_1' || frame[0] !== FRAME.proposal) return true;
-    const { body } = decodeProposal(frame);
-    const { hash, entries } = decodeBlockBody(body);
-    if (entries.length === 0) return true;
-    forged.push(hash);
-    const text = Buffer.from(frame);
-    const at = text.indexOf('text of');
-    text[at] = 'T'.charCodeAt(0);
-    frame.set(text);
+    const { epoch, justification, body } = decodeProposal(frame);
+    const { header, entries } = decodeBlockBody(body);
+    const text = headerText({ ...header, proposer: 'node_2' });
+    const hash = blockHash(text);
+    const signed = voteSignBytes(genesis.chainId, epoch, NOTARIZE, header.view, hash);
+    const signature = ed25519.sign(signed, validators[1]!.secretKey);
+    const block = refOf({ ...header, proposer: 'node_2' }, hash.toString('hex'));
+    const message = { type: 'proposal', epoch, proposal: { block, signature, justification } } as const;
+    frame.set(encodeProposal(message, encodeBlockBody(text, entries)));
+    forged.add(hash.toString('hex'));
     return true;
   };
   const entries = notes(made, 8);
-  for (const entry of entries) made.submit('node_1', entry);
-  await made.until(allFinal(made, entries), 'finality on all nodes', 60_000);
-  equalLedgers(t, made);
-  t.true(forged.length > 0);
-  for (const name of ['node_0', 'node_2', 'node_3']) {
-    const invalid = { verdict: 'invalid' };
-    t.true((await metricValue(made.node(name).registry, 'quorate_consensus_validated_total', invalid)) > 0);
+  for (const entry of entries) made.submit('node_0', entry);
+  const honest = ['node_0', 'node_2', 'node_3'];
+  await made.until(allFinal(made, entries, honest), 'finality on the honest nodes', 60_000);
+  equalLedgers(t, made, honest);
+  t.true(forged.size > 0);
+  for (const name of honest) {
     const hashes = made.ledger(name).map((line) => (JSON.parse(line) as { hash: string }).hash);
     for (const hash of forged) t.false(hashes.includes(hash));
+    const { registry } = made.node(name);
+    t.true((await metricValue(registry, 'quorate_consensus_validated_total', { verdict: 'invalid' })) > 0);
   }
 });
 
@@ -269,4 +337,27 @@ test('CO-3, DECISIONS 28: observers of all nodes complete a round; one without a
   );
   equalLedgers(t, made);
   for (const { committed } of made.nodes) t.deepEqual(committed.rounds, made.node('node_0').committed.rounds);
+});
+
+test('CO-7, DECISIONS 20: the receipt of a block that only a descendant made final verifies with the chain up to that', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  // Nobody hears a finalize vote of view 1.
+  made.filter = (_, __, frame) => {
+    if (frame[0] !== FRAME.vote) return true;
+    const message = decodeMessage(frame);
+    return message.type !== 'vote' || message.vote.kind !== FINALIZE || message.vote.view !== 1;
+  };
+  const [first] = notes(made, 1);
+  made.submit('node_1', first!);
+  await made.until(allFinal(made, [first!]), 'finality through an empty block', 60_000);
+  for (const name of made.names) {
+    const block = made.block(name, 1);
+    t.is(block.header.view, 1);
+    t.true(block.chain.length > 0);
+    const receipt = JSON.parse(new BlockReceipts(block).text(0)) as JsonObject;
+    const verdict = verifyWith(receipt, made.kit.set, made.kit.ed25519);
+    t.true(verdict.valid, JSON.stringify(verdict.checks.filter(({ ok }) => !ok)));
+  }
+  equalLedgers(t, made);
 });

@@ -6,6 +6,7 @@ import type { Effect, Output } from '../../protocol/consensus/effect.js';
 import type { Evidence } from '../../protocol/consensus/evidence.js';
 import type { Input } from '../../protocol/consensus/input.js';
 import { encodeJournal, type JournalRecord } from '../../protocol/consensus/journal.js';
+import type { BlockRef } from '../../protocol/consensus/message.js';
 import type { State as CoreState } from '../../protocol/consensus/state.js';
 import { step } from '../../protocol/consensus/step.js';
 import { FINALIZE, NOTARIZE } from '../../protocol/consensus/vote.js';
@@ -76,6 +77,8 @@ export class Host {
   readonly #network: Network | null;
   /** Outputs whose records, or whose predecessors' records, are not durable yet. */
   readonly #held: { readonly effects: readonly Effect[]; durable: boolean }[] = [];
+  /** Outputs behind one whose final block lacks its right bodies. */
+  #waiting: Output[] = [];
   #building: BuildEffect | null = null;
   /** The last block asked for came to nothing, and nothing has changed since. */
   #barren = false;
@@ -148,7 +151,7 @@ export class Host {
     const { mempool } = this.#parts;
     // With peers what waits may wait for them: it is in the log, and theirs too.
     const nothingWaits = this.#network !== null || mempool.size === 0;
-    return this.#held.length === 0 && nothingWaits && this.#ledger.idle;
+    return this.#held.length === 0 && this.#waiting.length === 0 && nothingWaits && this.#ledger.idle;
   }
 
   /** Resolves when everything known is final and in the database. */
@@ -189,7 +192,49 @@ export class Host {
     this.#timer = this.#parts.clock.setTimer(delayMs, () => this.#feed({ type: 'tick', now: this.#now() }));
   }
 
+  /**
+   * What becomes final is executed before it is written: bodies that do not lead to their header must not get into the log.
+   * Where they do not, this output and all later ones wait for the right ones.
+   */
   #take(output: Output): void {
+    if (this.#waiting.length > 0) {
+      this.#waiting.push(output);
+      return;
+    }
+    const unfit = this.#unfit(output);
+    if (unfit === null) {
+      this.#write(output);
+      return;
+    }
+    this.#waiting.push(output);
+    this.#network!.bring(unfit, () => this.#goOn());
+  }
+
+  #goOn(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const output of waiting) this.#take(output);
+  }
+
+  #unfit({ effects }: Output): BlockRef | null {
+    const { blocks, log } = this.#parts;
+    for (const effect of effects) {
+      if (effect.type !== 'commit') continue;
+      for (const block of effect.blocks) {
+        try {
+          blocks.settled(block.hash);
+        } catch (error) {
+          if (this.#network === null) throw error;
+          log.error({ err: error, block: block.hash }, 'a final block does not come of the bodies that are here');
+          blocks.drop(block.hash);
+          return block;
+        }
+      }
+    }
+    return null;
+  }
+
+  #write(output: Output): void {
     if (output.records.length === 0 && output.effects.length === 0) return;
     if (output.records.length === 0 && this.#held.length === 0) {
       this.#carryOut(output.effects);

@@ -4,8 +4,8 @@
 import type { Logger } from 'pino';
 import type { Context } from '../../protocol/consensus/context.js';
 import { type Effect, requestOf, type Want } from '../../protocol/consensus/effect.js';
-import type { Input } from '../../protocol/consensus/input.js';
-import type { Message } from '../../protocol/consensus/message.js';
+import type { Input, SyncedBlock } from '../../protocol/consensus/input.js';
+import type { BlockRef, Message } from '../../protocol/consensus/message.js';
 import { quorum } from '../../protocol/consensus/quorum.js';
 import type { State as CoreState } from '../../protocol/consensus/state.js';
 import {
@@ -24,6 +24,7 @@ import type { Clock, Link, ReportValue } from '../../runtime/kernel/contract.js'
 import type { GossipContract } from '../gossip/contract.js';
 import type { FinalizedForStore } from '../store/contract.js';
 import type { Blocks, ExecutedBlock, HeldBlock } from './blocks.js';
+import { BodyRepair } from './body-repair.js';
 import { CatchUp } from './catch-up.js';
 import type { Committed } from './committed.js';
 import { bodyEntries, Exchange } from './exchange.js';
@@ -31,7 +32,7 @@ import { Fetcher } from './fetcher.js';
 import type { Mempool } from './mempool.js';
 import type { ConsensusMetrics } from './metrics.js';
 import { Peers } from './peers.js';
-import { heldBlock, InvalidBlock, type SignatureVerifier, Validation } from './validation.js';
+import { heldBlock, InvalidBlock, type SignatureVerifier, UnfitBody, Validation } from './validation.js';
 
 type WithoutTime<T> = T extends unknown ? Omit<T, 'now'> : never;
 
@@ -67,6 +68,9 @@ export class Network {
   readonly #exchange: Exchange;
   readonly #catchUp: CatchUp;
   readonly #validation: Validation;
+  readonly #repair: BodyRepair;
+  /** Final blocks that cannot be written before their bodies are here, and who waits for that. */
+  readonly #missing = new Map<string, () => void>();
   #started = false;
 
   constructor(parts: NetworkParts) {
@@ -88,12 +92,19 @@ export class Network {
         this.#peers.flush();
       },
       hold: (block) => blocks.hold(block),
-      synced: (peer, fromHeight, list) => {
+      synced: (peer, fromHeight, gathered) => {
+        const list = this.#executable(gathered);
         parts.feed({ type: 'synced', peer, fromHeight, blocks: list });
-        for (const { block } of list) this.#dropUnwanted(block.hash, block.height);
+        for (const { block } of gathered) this.#dropUnwanted(block.hash, block.height);
       },
     });
     this.#validation = new Validation({ ...parts, checked: (count) => metrics.checked.inc(count) });
+    this.#repair = new BodyRepair({
+      clock,
+      peers: () => this.#peers.connected,
+      request: (nodeId, { hash, view }) => this.#request(nodeId, { type: 'block', hash, view }),
+      isWanted: ({ hash }) => this.#missing.has(hash) || (core.blocks.has(hash) && blocks.get(hash) === undefined),
+    });
     metrics.figures.peers = () => this.#peers.connected.length;
     metrics.figures.behind = () => this.#catchUp.behind;
     metrics.figures.refused = () => core.refused;
@@ -116,6 +127,7 @@ export class Network {
 
   stop(): void {
     this.#fetcher.stop();
+    this.#repair.stop();
     this.#catchUp.stop();
   }
 
@@ -205,7 +217,13 @@ export class Network {
         return;
       case 'body': {
         const body = decodeBlockBody(frame.body);
-        if (!core.wanted.has(`block ${body.hash}`)) throw new FrameError('unasked', 'a block that nobody asked for');
+        const asked = core.wanted.has(`block ${body.hash}`);
+        if (!asked && this.#repair.take(body.hash)) {
+          this.#hold(heldBlock(body, this.#parts.mempool));
+          this.#judgeAgain(body.hash);
+          return;
+        }
+        if (!asked) throw new FrameError('unasked', 'a block that nobody asked for');
         const held = this.#hold(heldBlock(body, this.#parts.mempool));
         feed({ type: 'block', block: held.ref });
         this.#dropUnwanted(held.ref.hash, held.ref.height);
@@ -232,7 +250,56 @@ export class Network {
   #dropUnwanted(hash: string, height: number): void {
     const { core, blocks } = this.#parts;
     if (core.blocks.has(hash) || height <= core.finalized.height) return;
-    if (blocks.held(hash) !== undefined) blocks.drop(hash);
+    blocks.drop(hash);
+  }
+
+  /**
+   * Of what a peer gave, the blocks whose bodies lead to their headers: what a certificate makes final is written without a
+   * further look, and a peer can send other bodies under it.
+   */
+  #executable(list: readonly SyncedBlock[]): readonly SyncedBlock[] {
+    const { blocks, core } = this.#parts;
+    let certified = 0;
+    for (const [index, { block, certificate }] of list.entries()) {
+      if (block.height <= core.finalized.height) continue;
+      try {
+        blocks.settled(block.hash);
+      } catch (error) {
+        this.#parts.log.warn(
+          { block: block.hash, reason: (error as Error).message },
+          'a peer sent bodies that are not of their block',
+        );
+        break;
+      }
+      if (certificate !== null) certified = index + 1;
+    }
+    return list.slice(0, certified);
+  }
+
+  /** Calls back when the right bodies of this final block are here, and it was executed. */
+  bring(block: BlockRef, done: () => void): void {
+    this.#missing.set(block.hash, done);
+    this.#repair.unfit(block);
+  }
+
+  #judgeAgain(hash: string): void {
+    const { blocks } = this.#parts;
+    const done = this.#missing.get(hash);
+    if (done === undefined) {
+      void this.#validate(hash);
+      return;
+    }
+    const held = blocks.held(hash);
+    try {
+      blocks.settled(hash);
+    } catch {
+      blocks.drop(hash);
+      if (held !== undefined) this.#repair.unfit(held.ref);
+      return;
+    }
+    this.#missing.delete(hash);
+    this.#repair.fits(hash);
+    done();
   }
 
   // --- what the core wants
@@ -284,13 +351,25 @@ export class Network {
   async #validate(hash: string): Promise<void> {
     const { metrics, mempool, feed, pendingChanged, log, clock, core } = this.#parts;
     const endSeconds = metrics.validationSeconds.startTimer();
+    const held = this.#parts.blocks.held(hash);
     let valid = false;
     try {
       const block = await this.#validation.judge(hash);
       mempool.hold(block.pooled, clock.monotonic());
+      this.#repair.fits(hash);
       valid = true;
     } catch (error) {
-      if (!(error instanceof InvalidBlock)) throw error;
+      if (error instanceof UnfitBody && held !== undefined && core.blocks.has(hash)) {
+        log.warn(
+          { block: hash, reason: error.message },
+          'the bodies of a block do not fit it; others are asked for theirs',
+        );
+        metrics.validated.inc({ verdict: 'unfit' });
+        this.#parts.blocks.drop(hash);
+        this.#repair.unfit(held.ref);
+        return;
+      }
+      if (!(error instanceof InvalidBlock || error instanceof UnfitBody)) throw error;
       // Overtaken by a commit: nobody waits for the verdict.
       if (core.blocks.has(hash)) {
         log.error({ block: hash, reason: error.message }, 'a block of another leader breaks the rules');

@@ -4,6 +4,7 @@
 import { attestationBytes } from '../../protocol/attestation.js';
 import { type Context, leaderOf } from '../../protocol/consensus/context.js';
 import { sha256 } from '../../protocol/crypto/hash.js';
+import { type Header, headerFault, type Tip } from '../../protocol/ledger/header.js';
 import { type BlockBody, type BodyEntry, entryOf, prepareEntry } from '../../protocol/peer/block-body.js';
 import { CHECK_ED25519, type SignatureCheck } from '../verify/checks.js';
 import { contentOf } from './block-record.js';
@@ -24,9 +25,17 @@ export interface ValidationParts {
   checked(signatures: number): void;
 }
 
-/** Why a block is not valid. Everything else that is thrown is a fault of this program. */
+/** Why a block is not valid, by its header alone. */
 export class InvalidBlock extends Error {
   override readonly name = 'InvalidBlock';
+}
+
+/**
+ * These bodies do not lead to this header. It may be the block that is wrong, or the bodies: the hash covers the header, so
+ * whoever sent them could have sent others. Everything else that is thrown is a fault of this program.
+ */
+export class UnfitBody extends Error {
+  override readonly name = 'UnfitBody';
 }
 
 /** Checks in one task of the verify thread: it answers other blocks between two of them. */
@@ -39,7 +48,7 @@ export class Validation {
     this.#parts = parts;
   }
 
-  /** Resolves with the executed block; throws InvalidBlock where it breaks a rule. Other failures say nothing about it. */
+  /** Resolves with the executed block; throws InvalidBlock or UnfitBody. Other failures say nothing about it. */
   async judge(hash: string): Promise<ExecutedBlock> {
     const { context, blocks } = this.#parts;
     const known = blocks.get(hash);
@@ -52,14 +61,16 @@ export class Validation {
         `its proposer is ${held.header.proposer}, the leader of view ${held.header.view} is ${leader}`,
       );
     }
-    const pooled = invalidWhen(() => held.pooled());
+    const before = blocks.viewOf(held.header.parent_hash);
+    if (before !== undefined) checkHeader(before.tip, held.header);
+    const pooled = unfitWhen(() => held.pooled());
     if (!held.verified) await this.#verify(held.unverified());
     // Executed meanwhile, by a commit.
     const executed = blocks.get(hash);
     if (executed !== undefined) return executed;
     const parent = blocks.viewOf(held.header.parent_hash);
     if (parent === undefined) throw new InvalidBlock('its parent was overtaken');
-    return invalidWhen(() => blocks.judge(parent, held.header, pooled));
+    return unfitWhen(() => blocks.judge(parent, held.header, pooled));
   }
 
   async #verify(list: readonly Pooled[]): Promise<void> {
@@ -69,7 +80,7 @@ export class Validation {
       const part = checks.slice(at, at + CHECKS_PER_TASK);
       const verdicts = await this.#parts.verifier.verify(part);
       const wrong = verdicts.findIndex((verdict) => verdict !== 1);
-      if (wrong !== -1) throw new InvalidBlock(`a signature in it is wrong, of ${at + wrong + 1} checked`);
+      if (wrong !== -1) throw new UnfitBody(`a signature in it is wrong, of ${at + wrong + 1} checked`);
     }
   }
 
@@ -79,7 +90,7 @@ export class Validation {
     const { context } = this.#parts;
     if (attestation !== null) {
       const home = context.validators.find(({ nodeId }) => nodeId === attestation.nodeId);
-      if (home === undefined) throw new InvalidBlock(`an attestation of ${attestation.nodeId}, which is no validator`);
+      if (home === undefined) throw new UnfitBody(`an attestation of ${attestation.nodeId}, which is no validator`);
       const chainId = Buffer.from(context.chainId).toString('hex');
       const message = attestationBytes(chainId, prepared.body, attestation);
       return [{ operation: CHECK_ED25519, key: home.publicKey, signature: attestation.signature, message }];
@@ -91,11 +102,18 @@ export class Validation {
   }
 }
 
-function invalidWhen<T>(run: () => T): T {
+/** What a header says of its place in the chain, whatever its entries are. */
+function checkHeader(tip: Tip, header: Header): void {
+  const { entries_root: entriesRoot, entry_count: entryCount, state_digest: stateDigest } = header;
+  const fault = headerFault(tip, header, { entriesRoot, entryCount, stateDigest });
+  if (fault !== null) throw new InvalidBlock(fault);
+}
+
+function unfitWhen<T>(run: () => T): T {
   try {
     return run();
   } catch (error) {
-    throw new InvalidBlock(error instanceof Error ? error.message : String(error), { cause: error });
+    throw new UnfitBody(error instanceof Error ? error.message : String(error), { cause: error });
   }
 }
 

@@ -72,7 +72,8 @@ function essence(context: Context, state: State): unknown {
     .filter(({ own, certificates }) => [...own, ...certificates].some((held) => held !== null))
     .sort((a, b) => a.view - b.view);
   const { finalized, certifiedView, newest } = state;
-  return { views, tip: finalized.hash, certifiedView, newest };
+  const bodies = [...state.blocks.values()].filter(({ durable }) => durable).map(({ block }) => block.hash);
+  return { views, bodies: bodies.sort(), tip: finalized.hash, certifiedView, newest };
 }
 
 test('a checkpoint rebuilds what the whole log would', (t) => {

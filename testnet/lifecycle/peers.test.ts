@@ -201,6 +201,18 @@ test.serial('NET-2: a wrong pin closes the connection and is counted; put right,
   await bothConnected();
 });
 
+test.serial('NET-5: gossip that was killed opens its port again, and its peers come back', async (t) => {
+  const { endpoints, adminToken } = nodes[0]!;
+  const handshakes = async () => (await metricsOf(0)).total('quorate_tls_handshakes_total', 'status="success"');
+  const before = await handshakes();
+  const headers = { authorization: `Bearer ${adminToken}` };
+  const killed = await fetch(`${endpoints.ops}/v1/admin/actors/gossip/kill`, { method: 'POST', headers });
+  t.is(killed.status, 200);
+  await eventually('a new connection', async () => ((await handshakes()) > before ? true : null));
+  await bothConnected();
+  t.is(nodes[0]!.endpoints.peer, endpoints.peer);
+});
+
 test.serial(
   'NET-8, CF-9: a key that others may read and a port that is taken end the start, and say what to do',
   async (t) => {

@@ -17,7 +17,7 @@ const USAGE = `usage: npm run sim -- [NAME] [options]
                --seeds 10000  --first 1  --minutes M (no seed is begun after)  --twice (each replays byte for byte)
                --threads 2  --seed S (this one alone, with its trace)  --fail-fast
   mutants      known faults put into the compiled tree, one at a time: tests and simulation must find each
-               [supervisor|cluster]  --only WORD (those whose name has it)  --first N (from the Nth on)
+               [supervisor|cluster]  --only WORD,WORD (those whose name has one)  --first N (from the Nth on)
 `;
 
 const OPTIONS = {

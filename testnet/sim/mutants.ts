@@ -27,7 +27,10 @@ export async function mutants(
   first = 1,
 ): Promise<boolean> {
   const suite = SUITES[suiteName];
-  const chosen = suite.mutants.filter(({ name, file }) => name.includes(only) || file.includes(only));
+  const words = only.split(',');
+  const chosen = suite.mutants.filter(({ name, file }) =>
+    words.some((word) => name.includes(word) || file.includes(word)),
+  );
   const unfit = chosen.flatMap((mutant) => unfitEdits(mutant).map((why) => `${mutant.name}: ${why}`));
   for (const line of unfit) log(`UNFIT ${line}`);
   if (unfit.length > 0) return false;

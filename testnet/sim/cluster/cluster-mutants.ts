@@ -27,6 +27,11 @@ const log = (file: string, name: string, from: string, to: string, more: Partial
   ...more,
 });
 
+/** A simulation narrowed to what shows the mutant. */
+const targeted = (...args: string[]): Partial<Mutant> => ({
+  shownBy: { kind: 'simulation', args: ['cluster', '--threads', '1', '--fail-fast', ...args] },
+});
+
 const RECORD_VOTE = `turn.records.push({ type: 'vote', epoch: context.epoch, vote });`;
 const RECORD_CERTIFICATE = `turn.records.push({ type: 'certificate', epoch: context.epoch, certificate });`;
 const HOLD_BACK =
@@ -233,7 +238,6 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   core('restart', 'own votes are not counted again', 'countVotes(turn, entry, kind, own.hash);', ';'),
   core('restart', 'a finalize vote that a crash cut off is not made up for', 'finalizeVote(turn, entry);', ';'),
-  core('restart', 'comes back below its own votes', 'state.view = Math.max(state.view, own.view);', ';'),
   core(
     'restart',
     'a floor in the log is nothing',
@@ -254,7 +258,6 @@ export const MUTANTS: readonly Mutant[] = [
     `if (durable)\n            records.push({ type: 'block', block });`,
     ';',
   ),
-  core('restart', 'a missing body is passed over in replay', `return chain.state === 'complete' ?`, 'return true ?'),
   // anti-entropy, catching up, rejoining
   core('status', 'nobody says where he stands', 'if (dueAtMs === null || turn.now < dueAtMs)', 'if (true)'),
   core('status', 'a status is not answered', 'answer(turn, from, status);', ';'),
@@ -305,7 +308,13 @@ export const MUTANTS: readonly Mutant[] = [
     'if (records.length === 0 && this.#queue.length === 0 && this.#inFlight.length === 0)',
     'if (records.length === 0)',
   ),
-  host('node-journal', 'old segments go too early', 'needed = Math.min(needed, place.lsn);', ';'),
+  host(
+    'node-journal',
+    'old segments go too early',
+    'needed = Math.min(needed, place.lsn);',
+    ';',
+    targeted('--seeds', '40', '--minutes', '2', '--nemeses', 'crash,crash-storm,outage,crash-after-signature'),
+  ),
   host('node-chain', 'every block is valid', 'return entries.every(', 'return true || entries.every('),
   host('node-chain', 'entries of unfinalized ancestors are proposed again', 'if (!taken.has(entry))', 'if (true)'),
   host(
@@ -313,6 +322,7 @@ export const MUTANTS: readonly Mutant[] = [
     'a body is believed to be the one proposed',
     'if (body === null || !isSound(body))',
     'if (body === null)',
+    targeted('--seeds', '20', '--minutes', '1', '--nodes', '4', '--lies', 'swaps bodies'),
   ),
   host(
     'node',

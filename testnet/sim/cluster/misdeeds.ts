@@ -122,12 +122,12 @@ const LIES = {
     const entries = chance.pick([[0], [1 << 20], [...body.entries, ...body.entries, 0]]);
     return [{ ...letter, ...proposed(node, message.proposal, { ...body, entries }) }];
   },
-  /** A proposal whose body is another's. */
-  'swaps bodies': (node, letter) => {
+  /** A proposal whose body is another's, or less than what its hash is of. */
+  'swaps bodies': (node, letter, chance) => {
     const { message, body } = letter;
     if (message.type !== 'proposal' || body === null) return [letter];
-    const other = node.ledger.executed[node.ledger.height - 1]?.body;
-    return [{ ...letter, body: other ?? null }];
+    if (chance.happens(0.5)) return [{ ...letter, body: { ...body, entries: body.entries.slice(1) } }];
+    return [{ ...letter, body: node.ledger.executed[node.ledger.height - 1]?.body ?? null }];
   },
   /** Votes of others with no signature of theirs, and certificates that count one signer several times, or too few. */
   forges: (node, letter, chance) => {

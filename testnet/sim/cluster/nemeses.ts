@@ -149,7 +149,7 @@ const BEGIN: { readonly [name in Nemesis]: Begin } = {
   'clock-jump': (_, arena, { node }) => {
     const jumped = arena.nodes[node]!;
     // Back by little: a clock that the system sets back stands still until its time has come again.
-    jumped.offsetMs += arena.chance.pick([-1_500, -200, 700, 60_000, 86_400_000]);
+    jumped.clock.offsetMs += arena.chance.pick([-1_500, -200, 700, 60_000, 86_400_000]);
     return NOTHING;
   },
   'lost-log': (_, arena, { node }) => {

@@ -34,13 +34,13 @@ interface Held {
   readonly journal: readonly JournalRecord[];
   readonly effects: readonly Effect[];
   readonly entries: readonly number[];
-  /** What is before it may go. */
-  readonly isCheckpoint: boolean;
+  /** Of a checkpoint: the height that was final when it was made. What is before it may go. */
+  readonly checkpointHeight: number | null;
 }
 
-const NOTHING: Held = { log: [], journal: [], effects: [], entries: [], isCheckpoint: false };
+const NOTHING: Held = { log: [], journal: [], effects: [], entries: [], checkpointHeight: null };
 /** A log of so many segments is worth a checkpoint. */
-const SEGMENTS_BEFORE_CHECKPOINT = 4;
+const SEGMENTS_BEFORE_CHECKPOINT = 3;
 
 type Finalization = Extract<JournalRecord, { type: 'finalization' }>;
 
@@ -80,14 +80,14 @@ export class NodeJournal {
   }
 
   /** `records` are what the core needs, `entries` what the inbox still holds. */
-  checkpoint(records: () => readonly JournalRecord[], entries: Iterable<number>): void {
+  checkpoint(records: () => readonly JournalRecord[], entries: Iterable<number>, finalHeight: number): void {
     if (this.#checkpointing || this.disk.segments < SEGMENTS_BEFORE_CHECKPOINT) return;
     const journal = this.#finalization === null ? records() : [this.#finalization, ...records()];
     const log = journal.map((record) => this.#encode(record));
     if (log.reduce((sum, { data }) => sum + data.length, 0) > BATCH_BYTES_MAX) return;
     this.#checkpointing = true;
     for (const entry of entries) log.push(inboxRecord(entry));
-    this.#push({ ...NOTHING, log, journal, isCheckpoint: true });
+    this.#push({ ...NOTHING, log, journal, checkpointHeight: finalHeight });
   }
 
   /** The node ends: what is under way reaches the disk in part, wholly, or not at all. */
@@ -171,7 +171,7 @@ export class NodeJournal {
         this.durable(record, lsn + index);
         journal.push(record);
       }
-      if (held.isCheckpoint) this.#prune(lsn);
+      if (held.checkpointHeight !== null) this.#prune(lsn, held.checkpointHeight);
       lsn += held.log.length;
     }
     if (this.#owner.afterSync(journal)) return;
@@ -187,12 +187,12 @@ export class NodeJournal {
   }
 
   /** Everything that a restart needs stands from this record on, but for final blocks that the ledger may forget. */
-  #prune(lsn: number): void {
+  #prune(lsn: number, finalHeight: number): void {
     this.#checkpointing = false;
     let needed = lsn;
     for (const [hash, place] of this.#recordedAt) {
       if (place.height <= this.#owner.durableHeight) this.#recordedAt.delete(hash);
-      else needed = Math.min(needed, place.lsn);
+      else if (place.height <= finalHeight) needed = Math.min(needed, place.lsn);
     }
     if (this.disk.dropBelow(needed)) this.#owner.pruned();
   }

@@ -16,6 +16,7 @@ import { type Body, decodeBody, isSound, type Ledger, short } from './body.js';
 import { shownInput, shownOutput, shownVote } from './describe.js';
 import type { Misdeed } from './misdeeds.js';
 import { NodeChain } from './node-chain.js';
+import { NodeClock } from './node-clock.js';
 import { type Ending, NodeDisk } from './node-disk.js';
 import { inboxEntry, type JournalOwner, NodeJournal } from './node-journal.js';
 import { Supply } from './supply.js';
@@ -43,13 +44,9 @@ export class SimNode implements JournalOwner {
   up = false;
   /** Counts ends: what was scheduled in an earlier life is dropped. */
   life = 0;
-  /** The node's clock against the simulation's. */
-  offsetMs = 0;
+  readonly clock: NodeClock;
   readonly #world: Surroundings;
   readonly #supply: Supply;
-  #lastNowMs = 0;
-  #armedFor: number | null = null;
-  #armedBy = 0;
   #writing = false;
   #isAmnesiac = false;
   readonly #unlinked = new Set<number>();
@@ -60,6 +57,7 @@ export class SimNode implements JournalOwner {
     this.index = context.self!;
     this.instance = instance;
     this.misdeed = misdeed;
+    this.clock = new NodeClock(() => world.schedule.nowMs);
     this.chain = new NodeChain(this.index, (entry) => world.checkers.submissions[entry] !== undefined);
     this.journal = new NodeJournal(this, new NodeDisk(world.chance, context.validators[this.index]!.publicKey));
     this.#supply = new Supply(this, world);
@@ -84,8 +82,7 @@ export class SimNode implements JournalOwner {
   }
 
   now(): number {
-    this.#lastNowMs = Math.max(this.#lastNowMs, this.#world.schedule.nowMs + this.offsetMs);
-    return this.#lastNowMs;
+    return this.clock.now();
   }
 
   after(delayMs: number, run: () => void): void {
@@ -104,7 +101,7 @@ export class SimNode implements JournalOwner {
 
   start(): void {
     this.up = true;
-    this.#lastNowMs = 0;
+    this.clock.restart();
     const verdict = this.disk.open();
     if (verdict.state !== 'clean' && verdict.state !== 'torn') {
       this.#world.checkers.found('log', `node ${this.index}: ${verdict.state}: ${verdict.damage?.reason}`);
@@ -146,7 +143,6 @@ export class SimNode implements JournalOwner {
     this.chain.end();
     this.#supply.end();
     this.#unlinked.clear();
-    this.#armedFor = null;
     this.#writing = false;
   }
 
@@ -245,28 +241,18 @@ export class SimNode implements JournalOwner {
     const { life } = this;
     this.journal.take(output);
     if (this.life !== life) return;
-    this.#arm();
     const { wakeAtMs } = state;
-    if (wakeAtMs !== null && wakeAtMs <= this.#lastNowMs && !this.isFaulty) {
+    this.clock.arm(
+      wakeAtMs,
+      (delayMs, run) => this.after(delayMs, run),
+      () => this.feed({ type: 'tick', now: this.now() }),
+    );
+    if (wakeAtMs !== null && wakeAtMs <= this.clock.lastMs && !this.isFaulty) {
       checkers.found(
         'wake-up',
         `node ${this.index} asks to be woken at ${wakeAtMs}, which is over, after ${input.type}`,
       );
     }
-  }
-
-  #arm(): void {
-    const { wakeAtMs } = this.state;
-    if (wakeAtMs === this.#armedFor) return;
-    this.#armedFor = wakeAtMs;
-    this.#armedBy += 1;
-    if (wakeAtMs === null) return;
-    const token = this.#armedBy;
-    this.after(Math.max(1, wakeAtMs - this.now()), () => {
-      if (token !== this.#armedBy) return;
-      this.#armedFor = null;
-      this.feed({ type: 'tick', now: this.now() });
-    });
   }
 
   /** `from` is who stands at the other end of the link. */
@@ -327,7 +313,7 @@ export class SimNode implements JournalOwner {
       this.#world.checkers.kept(entry);
       this.chain.keep(entry);
     }
-    this.#sendSubmissions(entries);
+    this.#sendAll({ type: 'submissions', entries });
     this.#pendingChanged();
   }
 
@@ -338,13 +324,9 @@ export class SimNode implements JournalOwner {
   }
 
   #gossip(): void {
-    this.#sendSubmissions([...this.chain.own].slice(0, GOSSIP_ENTRIES_MAX));
+    const entries = [...this.chain.own].slice(0, GOSSIP_ENTRIES_MAX);
+    if (entries.length > 0) this.#sendAll({ type: 'submissions', entries });
     this.after(GOSSIP_EVERY_MS, () => this.#gossip());
-  }
-
-  #sendSubmissions(entries: readonly number[]): void {
-    if (entries.length === 0) return;
-    this.#sendAll({ type: 'submissions', entries });
   }
 
   #sendAll(packet: Packet): void {
@@ -387,9 +369,10 @@ export class SimNode implements JournalOwner {
   }
 
   #checkpointLater(): void {
-    this.after(this.#world.chance.between(4_000, 12_000), () => {
+    this.after(this.#world.chance.between(500, 6_000), () => {
       this.#checkpointLater();
-      this.journal.checkpoint(() => checkpoint(this.context, this.state), this.chain.own);
+      const { height } = this.state.finalized;
+      this.journal.checkpoint(() => checkpoint(this.context, this.state), this.chain.own, height);
     });
   }
 
@@ -410,7 +393,10 @@ export class SimNode implements JournalOwner {
         this.after(chance.between(0, 4), () => this.#build(effect));
         return;
       case 'validate':
-        this.after(chance.between(0, 4), () => this.#validate(effect.block.hash));
+        this.after(chance.between(0, 4), () => {
+          const { hash } = effect.block;
+          this.feed({ type: 'validated', now: this.now(), hash, valid: this.chain.isValid(hash) });
+        });
         return;
       case 'broadcast':
         this.#say(null, effect.message);
@@ -475,10 +461,6 @@ export class SimNode implements JournalOwner {
     this.#pendingChanged();
   }
 
-  #validate(hash: string): void {
-    this.feed({ type: 'validated', now: this.now(), hash, valid: this.chain.isValid(hash) });
-  }
-
   #commit({ blocks, finalization, certificates }: Of<'commit'>): void {
     const { checkers } = this.#world;
     const { ledger, journal } = this;
@@ -509,7 +491,7 @@ export class SimNode implements JournalOwner {
   #writeSoon(): void {
     if (this.#writing) return;
     this.#writing = true;
-    this.after(this.#world.chance.pick([25, 25, 25, 200, 1_000]), () => {
+    this.after(this.#world.chance.pick([25, 25, 25, 200, 1_000, 5_000]), () => {
       this.#writing = false;
       this.ledger.durableHeight = this.ledger.height;
     });
