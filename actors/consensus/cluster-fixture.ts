@@ -84,9 +84,18 @@ const TURNS_MAX = 400;
 const STEP_MS = 5;
 const DELTA0_MS = 100;
 
+/** Its wall clock can be set, as an operator or a time server does. */
+export class SettableClock extends ManualClock {
+  aheadMs = 0;
+
+  override now(): number {
+    return super.now() + this.aheadMs;
+  }
+}
+
 export class ConsensusCluster {
   readonly kit: Testkit;
-  readonly clock = new ManualClock(Date.UTC(2026, 10, 20, 12));
+  readonly clock = new SettableClock(Date.UTC(2026, 10, 20, 12));
   readonly names: readonly string[];
   readonly #nodes = new Map<string, ClusterNode>();
   readonly #disks = new Map<string, Disk>();
@@ -154,8 +163,8 @@ export class ConsensusCluster {
 
   /** Lets messages arrive and time pass until it holds. Throws when it does not come to that within `limitMs`. */
   async until(condition: () => boolean, what: string, limitMs = 20_000): Promise<void> {
-    const endMs = this.clock.now() + limitMs;
-    while (this.clock.now() < endMs) {
+    const endMs = this.clock.monotonic() + limitMs;
+    while (this.clock.monotonic() < endMs) {
       for (let turn = 0; turn < 12; turn++) {
         if (condition()) return;
         await new Promise((resolve) => setImmediate(resolve));

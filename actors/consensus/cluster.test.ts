@@ -57,6 +57,23 @@ test('CO-1: submissions of every node become final on all of them, once, in one 
   }
 });
 
+test('R8: a system clock that is set back or ahead holds nothing up, and does not set the chain’s time back', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  const [before, behind, ahead] = notes(made, 3);
+  made.submit('node_1', before!);
+  await made.until(allFinal(made, [before!]), 'finality before');
+  made.clock.aheadMs = -3_600_000;
+  // The leader does not know it: the others have to wait for a timer.
+  const others = made.names.filter((name) => name !== 'node_2');
+  made.submit(others[0]!, behind!, others.slice(1));
+  await made.until(allFinal(made, [behind!]), 'finality an hour behind', 60_000);
+  made.clock.aheadMs = 3_600_000;
+  made.submit(others[0]!, ahead!, others.slice(1));
+  await made.until(allFinal(made, [ahead!]), 'finality an hour ahead', 60_000);
+  equalLedgers(t, made);
+});
+
 test('DECISIONS 28: a submission that the leader does not know becomes final in the next view', async (t) => {
   const made = await cluster(t);
   await made.startAll();

@@ -87,11 +87,13 @@ export class Host {
   #recoverTimer: Timer | null = null;
   #started = false;
   #stopped = false;
-  #lastNowMs = 0;
+  /** What the system's clock said when `monotonic` said 0. */
+  readonly #epochMs: number;
   readonly #roundClock: RoundClock;
 
   constructor(parts: HostParts) {
     this.#parts = parts;
+    this.#epochMs = parts.clock.now() - parts.clock.monotonic();
     const { context, links, clock, log } = parts;
     const nodes = context.validators.length;
     this.#roundClock = new RoundClock(clock, () => this.#roundsDue());
@@ -128,13 +130,13 @@ export class Host {
     if (!this.#started) return;
     this.#barren = false;
     // A round that is over counts as work though it has no entry: a block lets it fail.
-    const count = mempool.size + (isDue(committed.rounds, this.#now()) ? 1 : 0);
+    const count = mempool.size + (isDue(committed.rounds, this.#parts.clock.now()) ? 1 : 0);
     if (count !== core.pendingCount) this.#feed({ type: 'pending', now: this.#now(), count });
     this.#tryBuild();
   }
 
   #roundsDue(): void {
-    this.#roundClock.arm(this.#parts.committed.rounds, this.#now());
+    this.#roundClock.arm(this.#parts.committed.rounds, this.#parts.clock.now());
     this.pendingChanged();
   }
 
@@ -170,10 +172,12 @@ export class Host {
     for (const timer of [this.#timer, this.#lookTimer, this.#recoverTimer]) timer?.cancel();
   }
 
-  /** The core is promised a clock that does not go back. */
+  /**
+   * The core's time, which neither goes back nor stands still: what a clock that is set back would do to its timers. Blocks
+   * and rounds go by the system's clock.
+   */
   #now(): number {
-    this.#lastNowMs = Math.max(this.#lastNowMs, this.#parts.clock.now());
-    return this.#lastNowMs;
+    return Math.floor(this.#epochMs + this.#parts.clock.monotonic());
   }
 
   #feed(input: Input): void {
@@ -344,7 +348,7 @@ export class Host {
     const request = this.#building;
     if (request === null || this.#ledger.full || this.#stopped) return;
     this.#building = null;
-    const block = this.#builder.build(request, this.#now());
+    const block = this.#builder.build(request, this.#parts.clock.now());
     this.#barren = block === null;
     this.#feed({ type: 'built', now: this.#now(), view: request.view, block });
     // What only an unfinalized block stands against waits for that to become final.
@@ -373,7 +377,7 @@ export class Host {
     const { clock, mempool } = this.#parts;
     this.#lookTimer = clock.setTimer(HOPELESS_LOOK_MS, () => {
       if (mempool.waiting > 0) {
-        this.#builder.refuseHopeless(clock.monotonic() - HOPELESS_LOOK_MS, this.#now());
+        this.#builder.refuseHopeless(clock.monotonic() - HOPELESS_LOOK_MS, clock.now());
         this.pendingChanged();
       }
       this.#look();
