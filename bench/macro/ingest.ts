@@ -70,7 +70,7 @@ export interface IngestResult {
 
 /** The most that we expect of either on two cores; a faster server ends its run early, which the run tells. */
 const FIRST_GUESS_PER_SECOND = 20_000;
-const HEADROOM = 1.5;
+const HEADROOM = 2.5;
 /** 500 000 bodies are 250 MB in the load generator. */
 const BODIES_MAX = 500_000;
 /** A window that ends earlier, for want of bodies, has measured something else. */

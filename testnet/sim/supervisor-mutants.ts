@@ -36,13 +36,13 @@ export const MUTANTS: readonly Mutant[] = [
   kernel('supervisor', 'the process ends with another code', 'EXIT_BUDGET_SPENT = 70', 'EXIT_BUDGET_SPENT = 1'),
   // backoff
   kernel(
-    'restart',
+    'backoff',
     'backoff has no ceiling',
     'Math.min(settings.ceilingMs, settings.floorMs * settings.factor ** Math.max(0, failures - 1))',
     'settings.floorMs * settings.factor ** Math.max(0, failures - 1)',
   ),
   kernel(
-    'restart',
+    'backoff',
     'jitter comes after the clamp',
     'return Math.min(settings.ceilingMs, Math.max(settings.floorMs, varied));',
     'return varied;',
