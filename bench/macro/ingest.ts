@@ -103,6 +103,7 @@ async function measureRound(
 ): Promise<IngestRun[]> {
   const runs: IngestRun[] = [];
   let key: ClientKey | null = null;
+  let moreBodies = false;
   const count = Math.max(atLeast, bodiesFor(options, connections, before));
   for (const name of options.subjects) {
     const start: StartOptions = {
@@ -132,7 +133,8 @@ async function measureRound(
       });
       if (endedEarly(report, options) && count < BODIES_MAX) {
         options.progress(`${name} used up ${count} bodies early: the round begins again with more`);
-        return await measureRound(options, connections, round, before, Math.min(BODIES_MAX, 3 * count));
+        moreBodies = true;
+        break;
       }
       const run = runOf(name, connections, options, report, nameThreads(subject.pid, report.serverThreads, actors));
       runs.push(run);
@@ -141,6 +143,7 @@ async function measureRound(
       await subject.stop();
     }
   }
+  if (moreBodies) return measureRound(options, connections, round, before, Math.min(BODIES_MAX, 3 * count));
   return runs;
 }
 
