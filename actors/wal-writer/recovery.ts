@@ -9,6 +9,7 @@ import {
   type Files,
   guarded,
   syncDirectory,
+  withFile,
   writeAll,
   writeFileDurably,
   writeSegment,
@@ -85,7 +86,8 @@ export function recoverLog(options: RecoveryOptions): RecoveredLog {
     for (const name of [...scan.listing.temporary, ...scan.listing.obsolete]) files.unlinkSync(join(directory, name));
     if (scan.segments.length === 0) return createLog(options, scan);
     if (scan.damage !== null) setAside(options, scan, scan.damage);
-    const tail = rewriteTail(options, scan);
+    const trusted = options.trustSealed === true && scan.damage === null;
+    const tail = trusted ? confirmTail(options, scan) : rewriteTail(options, scan);
     return recovered(options, scan, [...scan.segments.slice(0, -1), tail]);
   });
 }
@@ -109,6 +111,30 @@ export function rewriteTail(options: RecoveryOptions, scan: LogScan): LogSegment
   }
   writeSegment(options.files, old.path, header, tail.image.bytes.subarray(SEGMENT_HEADER_BYTES, old.end));
   return { ...old, sizeBytes, epoch, seal };
+}
+
+/**
+ * For a successor in the same process. A batch is written only when the sync of the one before it has returned, so the last
+ * one alone may not have reached the disk: its sync may have failed and the failure died with the thread. Its bytes are
+ * written once more, which makes the pages count again, and synced, with the name of the file.
+ */
+function confirmTail({ files, directory }: RecoveryOptions, scan: LogScan): LogSegment {
+  const { image } = scan.tail!;
+  const segment = scan.segments.at(-1)!;
+  let last = segment.end;
+  for (let offset = SEGMENT_HEADER_BYTES; offset < segment.end; ) {
+    last = offset;
+    offset += readBatchHeader(image.bytes, offset)!.length;
+  }
+  withFile(files, segment.path, 'r+', (fd) => {
+    if (last < segment.end) {
+      sealBatch(image, last, readBatchHeader(image.bytes, last)!, segment.seal);
+      writeAll(files, fd, image.bytes.subarray(last, segment.end), segment.end - last, last);
+    }
+    files.fsyncSync(fd);
+  });
+  syncDirectory(files, directory);
+  return segment;
 }
 
 /** The first of a log, or the next after `scan`'s last. The name is durable when this returns. */

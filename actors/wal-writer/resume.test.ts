@@ -11,9 +11,9 @@ import {
 } from '../../protocol/wal-record.js';
 import { compactLog } from './compaction.js';
 import { Entries, EntryTally } from './entries.js';
-import { DIRECTORY, openOn, record, seeded } from './log-fixture.js';
+import { DIRECTORY, openOn, record, seeded, tossed } from './log-fixture.js';
 import { dropResumePoint, RESUME_NAME, type ResumePoint, readResumePoint, writeResumePoint } from './resume.js';
-import { SimulatedDisk } from './simulated-disk.js';
+import { KEEP_ALL, LOSE_ALL, PowerCut, SimulatedDisk } from './simulated-disk.js';
 
 const NEEDS = { checkpoint: [record('checkpoint', RecordType.journal)], keepFrom: null, pins: [] };
 const ALL = { minBytes: 0, minAgeMs: 0, nowMs: 1_000_000 };
@@ -28,6 +28,10 @@ function inbox(sizeBytes: number): LogRecord {
 
 function settled(lsns: readonly number[]): LogRecord {
   return { type: RecordType.settled, data: encodeSettled({ reason: SettledReason.final, lsns }) };
+}
+
+function isPowerCut(error: unknown): boolean {
+  return error instanceof PowerCut || (error instanceof Error && isPowerCut(error.cause));
 }
 
 function flip(disk: SimulatedDisk, path: string, offset: number): void {
@@ -99,6 +103,49 @@ test('RT-7: a log whose full segments are trusted is the log that is found by ve
     t.is(again.log.nextLsn, lsn + 1);
   }
   t.true(full > 50, `${full} segments were trusted`);
+});
+
+test('ST-1: a thread dies at any change to the disk; what its successor counts on survives a loss of power', (t) => {
+  const batches = Array.from({ length: 12 }, (_, index) => [inbox(200 + 90 * index), inbox(30)]);
+  const work = (disk: SimulatedDisk): number => {
+    let acknowledged = 0;
+    try {
+      const { log } = openOn(disk);
+      for (const batch of batches) {
+        log.append(batch);
+        acknowledged += batch.length;
+      }
+    } catch (error) {
+      if (!isPowerCut(error)) throw error;
+    }
+    return acknowledged;
+  };
+  const rehearsal = new SimulatedDisk();
+  work(rehearsal);
+  let checked = 0;
+  for (let step = 0; step < rehearsal.changes; step += 1) {
+    const cut = new SimulatedDisk();
+    cut.cutBefore = step;
+    const acknowledged = work(cut);
+    // The thread is gone, the process lives: its page cache stays as it was.
+    const disk = cut.afterKill();
+    if (acknowledged === 0) continue;
+    const { log, verdict } = openOn(disk, { trustSealed: true });
+    t.true(['clean', 'torn'].includes(verdict.state), verdict.state);
+    t.true(log.nextLsn > acknowledged);
+    const survives = () => {
+      for (const lost of [LOSE_ALL, tossed(step), KEEP_ALL]) {
+        const after = openOn(disk.afterPowerCut(lost));
+        t.is(after.verdict.state, 'clean', `change ${step}`);
+        t.is(after.log.nextLsn, log.nextLsn, `change ${step}`);
+      }
+    };
+    survives();
+    log.append([inbox(10)]);
+    survives();
+    checked += 1;
+  }
+  t.true(checked > 20, `${checked} deaths`);
 });
 
 test('ST-1: a full segment that does not look as it was left is verified after all', (t) => {
