@@ -13,7 +13,7 @@ import { unpackBytes } from '../../runtime/kernel/batch.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
-import { batchSize, VerifyPool, VerifyThreads } from '../verify/pool.js';
+import { batchSize, VerifyPool, VerifyThreads, type VerifyThreadsOptions } from '../verify/pool.js';
 import { Accuser } from './accuser.js';
 import { Answers } from './answers.js';
 import { Batches } from './batches.js';
@@ -63,7 +63,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
   policies: ingressPolicies,
 
   async ahead(config) {
-    const threads = verifyThreads(config);
+    const threads = new VerifyThreads(verifyThreads(config));
     await threads.start();
     return threads;
   },
@@ -74,7 +74,10 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     const backend = backendOf(config);
     // The port must be back soon after a death (DECISIONS 36): without a standby the pool's threads start on other cores
     // while this one loads the HTTP server, which takes about as long.
-    const threads = context.ahead instanceof VerifyThreads ? context.ahead : verifyThreads(config);
+    const wanted = verifyThreads(config);
+    const ahead = context.ahead instanceof VerifyThreads ? context.ahead : null;
+    const threads = ahead?.fits(wanted) ? ahead : new VerifyThreads(wanted);
+    if (ahead !== threads) void ahead?.pool.destroy();
     const pool = new VerifyPool(threads, context.registry);
     const poolStarted = threads.start();
     const [{ createServer }, ed25519] = await Promise.all([serverModule, loadEd25519(backend ?? undefined)]);
@@ -240,12 +243,8 @@ function backendOf({ settings }: IngressConfig): Ed25519Backend | null {
   return settings.verify.backend === 'auto' ? null : settings.verify.backend;
 }
 
-function verifyThreads(config: IngressConfig): VerifyThreads {
-  return new VerifyThreads({
-    threads: config.settings.verify.threads,
-    backend: backendOf(config),
-    seed: config.seed,
-  });
+function verifyThreads(config: IngressConfig): VerifyThreadsOptions {
+  return { threads: config.settings.verify.threads, backend: backendOf(config), seed: config.seed };
 }
 
 /** Opens the port. At the first start a port that cannot be had ends the process: waiting would not free it. */

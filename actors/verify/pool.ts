@@ -1,5 +1,6 @@
 // The Piscina pool that checks signatures in batches, off every event loop. Owned by ingress. Batches are small: two
 // verifiers must stay busy, and one large batch would leave the second idle.
+import { isDeepStrictEqual } from 'node:util';
 import { Piscina } from 'piscina';
 import { Histogram, type Registry } from 'prom-client';
 import type { Ed25519Backend } from '../../protocol/crypto/ed25519.js';
@@ -27,8 +28,11 @@ export function batchSize(waiting: number, limits: { readonly threads: number; r
 /** The threads alone: to start them takes longer than all else of ingress, so they may be there before it. */
 export class VerifyThreads {
   readonly pool: Piscina;
+  readonly #options: VerifyThreadsOptions;
 
-  constructor({ threads, backend, seed }: VerifyThreadsOptions) {
+  constructor(options: VerifyThreadsOptions) {
+    const { threads, backend, seed } = options;
+    this.#options = options;
     this.pool = new Piscina({
       filename: new URL('./task.js', import.meta.url).href,
       minThreads: threads,
@@ -41,6 +45,11 @@ export class VerifyThreads {
       env: {},
       workerData: { backend, seed } satisfies VerifyThreadData,
     });
+  }
+
+  /** Whether they are what these options would make. */
+  fits(options: VerifyThreadsOptions): boolean {
+    return isDeepStrictEqual(options, this.#options);
   }
 
   /** Waits for a thread and tells which back end verifies. Throws when none loads. */

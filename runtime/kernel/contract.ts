@@ -93,7 +93,7 @@ export interface ActorContext<L, Config> {
   /** 1 for the first thread of this actor in this process, +1 for each restart. */
   readonly incarnation: number;
   readonly config: Config;
-  /** What the definition's `ahead` has made in this thread, or null: there is not always a standby. */
+  /** What the definition's `ahead` has made in this thread, or null: there is not always a standby. Look whether it still fits. */
   readonly ahead: unknown;
   readonly links: Links<L>;
   readonly log: Logger;
@@ -122,7 +122,7 @@ export interface ActorDefinition<C extends ContractShape, State, L, Config> {
   readonly policies: Policies<C>;
   /**
    * Runs in a standby, long before it is needed and perhaps for nothing: what of the start takes time and belongs to nobody,
-   * such as threads. Its result is `context.ahead` of an `init` that is given an equal configuration.
+   * such as threads. Its result is `context.ahead` of the `init` that may follow, whose configuration may be a newer one.
    */
   ahead?(config: Config): unknown;
   /** Runs to the end before the next actor of the tree starts; a throw counts as a failed start. */

@@ -8,7 +8,7 @@ import { systemClock } from './clock.js';
 import { exposeControl } from './control.js';
 import type { StandbyBoot, ThreadBoot } from './host-thread.js';
 import { definitionOf, Runner } from './runner.js';
-import type { StandbyNotice } from './standby.js';
+import { LOADED } from './standby.js';
 import { registerThreadMetrics } from './thread-metrics.js';
 import { loadGated } from './vitals.js';
 import { BEATS } from './watchdog.js';
@@ -61,10 +61,10 @@ async function standBy(
   const made = await loadGated(gate, async () => {
     const loaded: unknown[] = await Promise.all(modules.map((module) => import(module)));
     const definition = definitionOf(loaded.at(-1), modules.at(-1)!);
-    return { configured: definition.ahead !== undefined, ahead: await definition.ahead?.(config) };
+    return { ahead: (await definition.ahead?.(config)) ?? null };
   });
   if (made === null) process.exit(0);
-  port.postMessage({ loaded: true, configured: made.configured } satisfies StandbyNotice);
+  port.postMessage(LOADED);
   return new Promise((resolve) => {
     let booted = false;
     port.on('message', (message: ThreadBoot | NoticeToActor) => {

@@ -1,6 +1,5 @@
 // Threads made ahead: one for each reserved actor, its module loaded, waiting for its boot data. Loading is most of the
 // time that a restart takes. Called by host-thread.ts. A standby is no incarnation: it has no state, no ports, no links.
-import { isDeepStrictEqual } from 'node:util';
 import { type TransferListItem, Worker } from 'node:worker_threads';
 import type { Clock, Timer } from './contract.js';
 import type { Reservation } from './host.js';
@@ -21,15 +20,10 @@ interface Standby {
   readonly gate: VitalsView;
   readonly exited: Promise<void>;
   loaded: boolean;
-  configured: boolean;
 }
 
-/** What a standby says once its modules are there. */
-export interface StandbyNotice {
-  readonly loaded: true;
-  /** It has made something from the configuration: it is of no use under another one. */
-  readonly configured: boolean;
-}
+/** What a standby says once its modules are there, and what the definition makes ahead. */
+export const LOADED = 'loaded';
 
 /** Neither flags nor environment are inherited: --inspect-brk, preloads and secrets stay on the main thread. */
 export function newThread(
@@ -64,7 +58,7 @@ export class Standbys {
   /** One that is there already is kept when it still fits. */
   reserve(next: Reservation): void {
     const found = this.#ready.get(next.id);
-    if (found !== undefined && fits(found, next)) return;
+    if (found !== undefined && fits(found.reservation, next)) return;
     this.#wanted.set(next.id, next);
     this.#timer ??= this.#clock.setTimer(DELAY_MS, () => this.#makeOne());
   }
@@ -75,7 +69,7 @@ export class Standbys {
     // While it loads it may not be terminated, which its new owner could not know.
     if (standby === undefined || !standby.loaded) return null;
     this.#ready.delete(boot.id);
-    if (!fits(standby, boot)) {
+    if (!fits(standby.reservation, boot)) {
       void end(standby, this.#clock);
       return null;
     }
@@ -120,21 +114,18 @@ export class Standbys {
     });
     const previous = this.#ready.get(next.id);
     if (previous !== undefined) void end(previous, this.#clock);
-    const standby: Standby = { worker, reservation: next, gate: new VitalsView(gate), exited, ...NOT_YET };
-    worker.on('message', (message: StandbyNotice) => Object.assign(standby, message));
+    const standby: Standby = { worker, reservation: next, gate: new VitalsView(gate), exited, loaded: false };
+    worker.on('message', (message) => {
+      standby.loaded = message === LOADED;
+    });
     this.#ready.set(next.id, standby);
     this.#timer = this.#wanted.size > 0 ? this.#clock.setTimer(DELAY_MS / 4, () => this.#makeOne()) : null;
   }
 }
 
-const NOT_YET = { loaded: false, configured: false };
-
-function fits({ reservation: one, configured }: Standby, other: Reservation): boolean {
+function fits(one: Reservation, other: Reservation): boolean {
   return (
-    one.module === other.module &&
-    one.memoryMb === other.memoryMb &&
-    one.youngGenerationMb === other.youngGenerationMb &&
-    (!configured || isDeepStrictEqual(one.config, other.config))
+    one.module === other.module && one.memoryMb === other.memoryMb && one.youngGenerationMb === other.youngGenerationMb
   );
 }
 
