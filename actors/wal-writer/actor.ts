@@ -32,7 +32,7 @@ import { type Log, openLog } from './log.js';
 import { createMetrics, type WalWriterMetrics } from './metrics.js';
 import { OVER_CAP_WORDING, PRESSURE_VALUES } from './pressure.js';
 import type { LogVerdict } from './recovery.js';
-import { dropResumePoint, readResumePoint, writeResumePoint } from './resume.js';
+import { readResumePoint, writeResumePoint } from './resume.js';
 import type { LogIdentity } from './scan.js';
 import type { WalWriterConfig } from './spec.js';
 
@@ -235,12 +235,11 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
  * left them, and what nothing had settled from the last checkpoint: what they read does not grow with the log.
  */
 function open(
-  { config, vitals, incarnation }: ActorContext<Record<never, never>, WalWriterConfig>,
+  { config, vitals }: ActorContext<Record<never, never>, WalWriterConfig>,
   identity: LogIdentity,
 ): { readonly log: Log; readonly verdict: LogVerdict; readonly entries: Entries; readonly replayFrom: number } {
   const { directory, segmentBytes } = config;
-  if (incarnation === 1) dropResumePoint(directory);
-  const found = readResumePoint(directory);
+  const found = readResumePoint(directory, config.run);
   const tally = new EntryTally();
   const { log, verdict } = openLog({
     directory,
@@ -414,7 +413,7 @@ function checkpointed(state: State, replayFrom: number): void {
   const { log, entries, config } = state;
   state.replayFrom = replayFrom;
   state.checkpointedBytes = log.stats().appendedBytes;
-  writeResumePoint(config.directory, { nextLsn: log.nextLsn, replayFrom, ...entries.tally });
+  writeResumePoint(config.directory, { run: config.run, nextLsn: log.nextLsn, replayFrom, ...entries.tally });
 }
 
 const NOTHING = { segments: 0, bytes: 0, carried: 0 };

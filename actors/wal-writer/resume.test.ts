@@ -12,7 +12,7 @@ import {
 import { compactLog } from './compaction.js';
 import { Entries, EntryTally } from './entries.js';
 import { DIRECTORY, openOn, record, seeded, tossed } from './log-fixture.js';
-import { dropResumePoint, RESUME_NAME, type ResumePoint, readResumePoint, writeResumePoint } from './resume.js';
+import { RESUME_NAME, type ResumePoint, readResumePoint, writeResumePoint } from './resume.js';
 import { KEEP_ALL, LOSE_ALL, PowerCut, SimulatedDisk } from './simulated-disk.js';
 
 const NEEDS = { checkpoint: [record('checkpoint', RecordType.journal)], keepFrom: null, pins: [] };
@@ -69,7 +69,7 @@ function grown(seed: number): Grown {
     for (const lsn of done) entries.settle(lsn);
     if (turn < 110 && coin.below(10) === 0) {
       const { replayFrom } = compactLog(log, entries, NEEDS, ALL, true);
-      point = { nextLsn: log.nextLsn, replayFrom: replayFrom!, ...entries.tally };
+      point = { run: 'this', nextLsn: log.nextLsn, replayFrom: replayFrom!, ...entries.tally };
     }
   }
   return { disk, point: point! };
@@ -164,15 +164,13 @@ test('ST-1: a full segment that does not look as it was left is verified after a
 test('a resume point is complete or not there', (t) => {
   const disk = new SimulatedDisk();
   openOn(disk);
-  t.is(readResumePoint(DIRECTORY, disk), null);
-  const point: ResumePoint = { nextLsn: 9, replayFrom: 7, unsettled: [3, 5], moved: [[3, 8]] };
+  t.is(readResumePoint(DIRECTORY, 'this', disk), null);
+  const point: ResumePoint = { run: 'this', nextLsn: 9, replayFrom: 7, unsettled: [3, 5], moved: [[3, 8]] };
   writeResumePoint(DIRECTORY, point, disk);
-  t.deepEqual(readResumePoint(DIRECTORY, disk), point);
+  t.deepEqual(readResumePoint(DIRECTORY, 'this', disk), point);
   flip(disk, `${DIRECTORY}/${RESUME_NAME}`, 0);
-  t.is(readResumePoint(DIRECTORY, disk), null);
+  t.is(readResumePoint(DIRECTORY, 'this', disk), null);
   writeResumePoint(DIRECTORY, { ...point, nextLsn: 10 }, disk);
-  t.is(readResumePoint(DIRECTORY, disk)?.nextLsn, 10);
-  dropResumePoint(DIRECTORY, disk);
-  t.is(readResumePoint(DIRECTORY, disk), null);
-  dropResumePoint(DIRECTORY, disk);
+  t.is(readResumePoint(DIRECTORY, 'this', disk)?.nextLsn, 10);
+  t.is(readResumePoint(DIRECTORY, 'another', disk), null, 'what another process has left is not believed');
 });

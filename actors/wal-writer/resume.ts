@@ -1,11 +1,13 @@
 // What a successor of the wal-writer need not find out again: which entries were unsettled at the last checkpoint, and from
-// where consensus replays. One small file, good for this process only: written after each checkpoint, removed at its start.
+// where consensus replays. One small file, good for the process whose name it bears: written after each checkpoint.
 // It must never be believed by another process: nothing here is synced, and only a log that this one has verified is trusted.
 import { Buffer } from 'node:buffer';
 import { join } from 'node:path';
 import { type Files, nodeFiles, readAll, removeQuietly, withFile, writeAll } from './files.js';
 
 export interface ResumePoint {
+  /** Names the process that has verified the log. */
+  readonly run: string;
   /** Position that followed the checkpoint: what stands from here on is read again. */
   readonly nextLsn: number;
   /** From these records on, and a ledger of this process, consensus is rebuilt. */
@@ -18,8 +20,8 @@ export interface ResumePoint {
 
 export const RESUME_NAME = 'resume';
 
-/** Null when there is none, or none that can be read: then the whole log tells the same. */
-export function readResumePoint(directory: string, files: Files = nodeFiles): ResumePoint | null {
+/** Null when there is none of this run, or none that can be read: then the whole log tells the same. */
+export function readResumePoint(directory: string, run: string, files: Files = nodeFiles): ResumePoint | null {
   const path = join(directory, RESUME_NAME);
   if (!files.existsSync(path)) return null;
   try {
@@ -27,7 +29,8 @@ export function readResumePoint(directory: string, files: Files = nodeFiles): Re
       const found = Buffer.alloc(files.fstatSync(fd).size);
       return found.subarray(0, readAll(files, fd, found, found.length, 0));
     });
-    return JSON.parse(bytes.toString('utf8')) as ResumePoint;
+    const point = JSON.parse(bytes.toString('utf8')) as ResumePoint;
+    return point.run === run ? point : null;
   } catch {
     return null;
   }
@@ -46,8 +49,4 @@ export function writeResumePoint(directory: string, point: ResumePoint, files: F
     removeQuietly(files, temporary);
     removeQuietly(files, path);
   }
-}
-
-export function dropResumePoint(directory: string, files: Files = nodeFiles): void {
-  removeQuietly(files, join(directory, RESUME_NAME));
 }

@@ -1,4 +1,5 @@
 // How the wal-writer is supervised. Read by actors/tree.ts only.
+import { randomUUID } from 'node:crypto';
 import type { NodeConfig } from '../../config/node.js';
 import type { ActorSpec } from '../../runtime/kernel/contract.js';
 import type { DiskLimits } from './pressure.js';
@@ -17,7 +18,11 @@ export interface WalWriterConfig {
   readonly disk: DiskLimits;
   /** Of the node: while it is being initialised, an empty log may be made in it (DECISIONS 15). */
   readonly dataDirectory: string;
+  /** Names this process among all that ever open the log. */
+  readonly run: string;
 }
+
+const RUN = randomUUID();
 
 export function walWriterSpec(config: NodeConfig): ActorSpec<NodeConfig> {
   const supervision = config.settings.supervision.actors['wal-writer'];
@@ -48,6 +53,7 @@ export function walWriterSpec(config: NodeConfig): ActorSpec<NodeConfig> {
         ballastBytes: node.settings.disk.ballast_bytes,
       },
       dataDirectory: node.places.data,
+      run: RUN,
     }),
   };
 }
