@@ -75,6 +75,8 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     const blocks = new Blocks(committed);
     const nodes = genesis.validators.length;
     const mempool = new Mempool(nodes);
+    // Bodies of other leaders' blocks that this node has not seen (DECISIONS 7); it starts while the log is replayed.
+    const threads = nodes === 1 ? null : new VerifyThreads({ threads: 1, backend: null, seed: config.seed });
     const { context, core, proof } = await replayLog({
       links,
       committed,
@@ -107,10 +109,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
       links.ingress.tell('connected', { registry: registryText(committed.registry), quarantine: core.quarantined });
     };
     const checkpoints = new Checkpointer({ ...shared, mempool, proof, intervalMs: config.compactIntervalMs });
-    const { registry } = actor;
-    // Bodies of other leaders' blocks that this node has not seen (DECISIONS 7).
-    const threads = nodes === 1 ? null : new VerifyThreads({ threads: 1, backend: null, seed: config.seed });
-    const pool = threads === null ? null : new VerifyPool(threads, registry);
+    const pool = threads === null ? null : new VerifyPool(threads, actor.registry);
     await threads?.start();
     const host = new Host({
       ...shared,
