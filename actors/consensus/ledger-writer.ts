@@ -19,8 +19,8 @@ const WRITE_IDLE_MS = 25;
 const WRITE_BUSY_MS = 1_000;
 /** How often a store without room is asked again. */
 const STORE_FULL_RETRY_MS = 500;
-/** A transaction of more entries than this says that the node is busy. */
-const BUSY_ENTRIES = 256;
+/** So many final entries a second say that the node is busy: a short gathering would hold a few dozen of them. */
+const BUSY_PER_SECOND = 2_000;
 
 export interface LedgerWriterParts {
   readonly links: Links<{ store: StoreContract; dedup: DedupContract }>;
@@ -37,7 +37,9 @@ export class LedgerWriter {
   #unwritten: FinalizedForStore[] = [];
   #writing = false;
   #timer: Timer | null = null;
-  /** The last transaction was a large one. */
+  /** When the last transaction was sent, monotonic. */
+  #sentAtMs = 0;
+  /** By what became final between the last two transactions. */
   #busy = false;
   #draining = false;
 
@@ -83,8 +85,10 @@ export class LedgerWriter {
     const blocks = this.#unwritten;
     this.#unwritten = [];
     this.#timer = null;
-    this.#busy = blocks.reduce((sum, { keys }) => sum + keys.length, 0) > BUSY_ENTRIES;
-    const { links, committed, log } = this.#parts;
+    const { links, committed, clock, log } = this.#parts;
+    const gatheredMs = clock.monotonic() - this.#sentAtMs;
+    this.#sentAtMs += gatheredMs;
+    this.#busy = blocks.reduce((sum, { keys }) => sum + keys.length, 0) > (gatheredMs * BUSY_PER_SECOND) / 1_000;
     try {
       const height = await applyBlocks(links.store, blocks);
       committed.written(height);

@@ -32,7 +32,7 @@ import { type Log, openLog } from './log.js';
 import { createMetrics, type WalWriterMetrics } from './metrics.js';
 import { OVER_CAP_WORDING, PRESSURE_VALUES } from './pressure.js';
 import type { LogVerdict } from './recovery.js';
-import { readResumePoint, writeResumePoint } from './resume.js';
+import { forgetResumePoint, readResumePoint, writeResumePoint } from './resume.js';
 import type { LogIdentity } from './scan.js';
 import type { WalWriterConfig } from './spec.js';
 
@@ -40,8 +40,8 @@ import type { WalWriterConfig } from './spec.js';
 const INBOX_BATCH_BYTES = 256 * 1024;
 /** Journal records in one batch: what waited for room on a full disk may be more than a segment takes. */
 const JOURNAL_BATCH_BYTES = 512 * 1024;
-/** A restart of this thread or of consensus reads what was written since the last checkpoint: one takes about 20 ms a MiB. */
-const CHECKPOINT_BYTES = 1024 * 1024;
+/** A restart of this thread or of consensus reads what was written since the last checkpoint. */
+const CHECKPOINT_BYTES = 512 * 1024;
 /** How often a full disk is tried again. */
 const FULL_RETRY_MS = 250;
 
@@ -231,8 +231,8 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
 });
 
 /**
- * The first thread of a process verifies the whole log. Those after it take the segments that are full as this process has
- * left them, and what nothing had settled from the last checkpoint: what they read does not grow with the log.
+ * The first thread of a process verifies the whole log. Those after it take from the last checkpoint what was so then, and
+ * read what follows: that does not grow with the log.
  */
 function open(
   { config, vitals }: ActorContext<Record<never, never>, WalWriterConfig>,
@@ -247,7 +247,7 @@ function open(
     segmentBytes,
     native: (section) => vitals.native('fdatasync', section),
     random: randomBytes,
-    ...(found === null ? { onRecord: (record: PlacedRecord) => tally.take(record) } : { trustSealed: true }),
+    ...(found === null ? { onRecord: (record: PlacedRecord) => tally.take(record) } : { follow: found }),
   });
   const firstLsn = firstLsnOf(log);
   if (found === null) {
@@ -316,6 +316,8 @@ function flush(state: State): void {
 function write(state: State, records: readonly LogRecord[], appends: readonly Append[]): void {
   const startMs = state.context.clock.monotonic();
   let lsn: number;
+  // Epochs are found by reading every record.
+  if (records.some(({ type }) => type === RecordType.epoch)) forgetResumePoint(state.config.directory);
   try {
     lsn = state.log.append(records);
   } catch (error) {
@@ -413,7 +415,7 @@ function checkpointed(state: State, replayFrom: number): void {
   const { log, entries, config } = state;
   state.replayFrom = replayFrom;
   state.checkpointedBytes = log.stats().appendedBytes;
-  writeResumePoint(config.directory, { run: config.run, nextLsn: log.nextLsn, replayFrom, ...entries.tally });
+  writeResumePoint(config.directory, { run: config.run, replayFrom, ...log.facts(), ...entries.tally });
 }
 
 const NOTHING = { segments: 0, bytes: 0, carried: 0 };

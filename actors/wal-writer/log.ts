@@ -22,6 +22,7 @@ import {
   ZEROS,
 } from './files.js';
 import { writeFloor } from './floor.js';
+import { factsOf, followLog, type LogFacts } from './follow.js';
 import { LogReader, type LogSegment, mark } from './reader.js';
 import { type LogVerdict, newSegmentHeader, type RecoveredLog, recoverLog } from './recovery.js';
 import { type LogIdentity, segmentOf } from './scan.js';
@@ -52,12 +53,9 @@ export interface LogOptions {
   /** False: refuse when there is no log yet. Default true. */
   readonly create?: boolean;
   readonly files?: Files;
-  /**
-   * Take every segment but the newest as this process has left it, after reading its batch headers only: for the thread
-   * that takes over from one that had verified or written them. What does not look so is verified after all.
-   */
-  readonly trustSealed?: boolean;
-  /** Sees each good record as it is verified; not those of segments that are trusted. `data` is valid during the call. */
+  /** What a thread of this process that is gone knew of this log: only what follows is read, unless it does not fit. */
+  readonly follow?: LogFacts;
+  /** Sees each good record as it is verified; none of a log that is followed. `data` is valid during the call. */
   readonly onRecord?: (record: PlacedRecord) => void;
 }
 
@@ -91,7 +89,7 @@ export interface LogStats {
   readonly state: 'open' | 'quarantined' | 'failed' | 'closed';
 }
 
-type CompleteOptions = LogOptions & Required<Omit<LogOptions, 'onRecord'>>;
+type CompleteOptions = LogOptions & Required<Omit<LogOptions, 'onRecord' | 'follow'>>;
 
 const SPARE = 'spare.tmp';
 const LARGEST_SEGMENT_BYTES = 1024 * 1024 * 1024;
@@ -102,13 +100,14 @@ const SCAN_LIMIT_BYTES = 4 * 1024 * 1024;
 
 /** Recovers what is there, or makes a log. Throws LogRefused, LogFull or LogFailure; damage is told by the verdict. */
 export function openLog(options: LogOptions): { log: Log; verdict: LogVerdict } {
-  const { segmentBytes, files = nodeFiles, epoch = 0, create = true, trustSealed = false } = options;
+  const { segmentBytes, files = nodeFiles, epoch = 0, create = true, follow } = options;
   if (segmentBytes % SECTOR_BYTES !== 0 || segmentBytes < 4096 || segmentBytes > LARGEST_SEGMENT_BYTES) {
     const allowed = `multiples of ${SECTOR_BYTES} from 4096 to ${LARGEST_SEGMENT_BYTES}`;
     throw new LogRefused('option', `segmentBytes: ${segmentBytes}; allowed: ${allowed}`);
   }
-  const complete = { ...options, files, epoch, create, trustSealed };
-  const found = options.native(() => recoverLog(complete));
+  const complete = { ...options, files, epoch, create };
+  const followed = follow === undefined ? null : options.native(() => followLog(complete, follow));
+  const found = followed ?? options.native(() => recoverLog(complete));
   return { log: new Log(complete, found), verdict: found.verdict };
 }
 
@@ -134,7 +133,7 @@ export class Log {
     this.#options = options;
     this.#files = options.files;
     this.#reader = new LogReader(options.files);
-    this.#segments = found.segments;
+    this.#segments = [...found.segments];
     this.#verdict = found.verdict;
     this.#nextLsn = found.nextLsn;
     this.#lastHash = found.lastHash;
@@ -268,6 +267,16 @@ export class Log {
       syncDirectory(this.#files, directory);
     });
     return { segments: count, bytes: dropped.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) };
+  }
+
+  /** For whoever takes over in this process. */
+  facts(): LogFacts {
+    return {
+      nextLsn: this.#nextLsn,
+      lastHash: Buffer.from(this.#lastHash).toString('hex'),
+      epoch: this.#epoch,
+      segments: this.#segments.map(factsOf),
+    };
   }
 
   stats(): LogStats {

@@ -9,7 +9,6 @@ import {
   type Files,
   guarded,
   syncDirectory,
-  withFile,
   writeAll,
   writeFileDurably,
   writeSegment,
@@ -62,13 +61,12 @@ export interface RecoveryOptions {
   readonly segmentBytes: number;
   readonly create: boolean;
   readonly random: (sizeBytes: number) => Uint8Array;
-  readonly trustSealed?: boolean;
   readonly onRecord?: ScanOptions['onRecord'];
 }
 
 export interface RecoveredLog {
   readonly verdict: LogVerdict;
-  readonly segments: LogSegment[];
+  readonly segments: readonly LogSegment[];
   readonly nextLsn: number;
   readonly lastHash: Uint8Array;
   readonly epoch: number;
@@ -86,9 +84,7 @@ export function recoverLog(options: RecoveryOptions): RecoveredLog {
     for (const name of [...scan.listing.temporary, ...scan.listing.obsolete]) files.unlinkSync(join(directory, name));
     if (scan.segments.length === 0) return createLog(options, scan);
     if (scan.damage !== null) setAside(options, scan, scan.damage);
-    const trusted = options.trustSealed === true && scan.damage === null;
-    const tail = trusted ? confirmTail(options, scan) : rewriteTail(options, scan);
-    return recovered(options, scan, [...scan.segments.slice(0, -1), tail]);
+    return recovered(options, scan, [...scan.segments.slice(0, -1), rewriteTail(options, scan)]);
   });
 }
 
@@ -111,30 +107,6 @@ export function rewriteTail(options: RecoveryOptions, scan: LogScan): LogSegment
   }
   writeSegment(options.files, old.path, header, tail.image.bytes.subarray(SEGMENT_HEADER_BYTES, old.end));
   return { ...old, sizeBytes, epoch, seal };
-}
-
-/**
- * For a successor in the same process. A batch is written only when the sync of the one before it has returned, so the last
- * one alone may not have reached the disk: its sync may have failed and the failure died with the thread. Its bytes are
- * written once more, which makes the pages count again, and synced, with the name of the file.
- */
-function confirmTail({ files, directory }: RecoveryOptions, scan: LogScan): LogSegment {
-  const { image } = scan.tail!;
-  const segment = scan.segments.at(-1)!;
-  let last = segment.end;
-  for (let offset = SEGMENT_HEADER_BYTES; offset < segment.end; ) {
-    last = offset;
-    offset += readBatchHeader(image.bytes, offset)!.length;
-  }
-  withFile(files, segment.path, 'r+', (fd) => {
-    if (last < segment.end) {
-      sealBatch(image, last, readBatchHeader(image.bytes, last)!, segment.seal);
-      writeAll(files, fd, image.bytes.subarray(last, segment.end), segment.end - last, last);
-    }
-    files.fsyncSync(fd);
-  });
-  syncDirectory(files, directory);
-  return segment;
 }
 
 /** The first of a log, or the next after `scan`'s last. The name is durable when this returns. */
@@ -183,15 +155,18 @@ function recovered(
   segments: readonly LogSegment[],
   created = false,
 ): RecoveredLog {
-  const { torn, suspect } = listLog(options.files, options.directory);
-  const verdict = {
-    ...stateOf(scan.damage, suspect),
-    created,
-    lastLsn: scan.nextLsn - 1,
-    aside: [...torn, ...suspect],
-  };
-  const { nextLsn, lastHash } = scan;
-  return { verdict, segments: [...segments], nextLsn, lastHash, epoch: Math.max(scan.epoch, options.epoch) };
+  const { nextLsn, lastHash, damage } = scan;
+  const verdict = { ...verdictOn(options, damage, nextLsn), created };
+  return { verdict, segments, nextLsn, lastHash, epoch: Math.max(scan.epoch, options.epoch) };
+}
+
+export function verdictOn(
+  { files, directory }: Pick<RecoveryOptions, 'files' | 'directory'>,
+  damage: Damage | null,
+  nextLsn: number,
+): LogVerdict {
+  const { torn, suspect } = listLog(files, directory);
+  return { ...stateOf(damage, suspect), created: false, lastLsn: nextLsn - 1, aside: [...torn, ...suspect] };
 }
 
 /** As stateOf; a log without a single record is in doubt too: what was signed with its key is not known. */

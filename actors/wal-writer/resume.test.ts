@@ -11,12 +11,15 @@ import {
 } from '../../protocol/wal-record.js';
 import { compactLog } from './compaction.js';
 import { Entries, EntryTally } from './entries.js';
-import { DIRECTORY, openOn, record, seeded, tossed } from './log-fixture.js';
+import { factsOf, type LogFacts } from './follow.js';
+import { DIRECTORY, openOn, record, SEGMENT_BYTES, seeded, tossed } from './log-fixture.js';
 import { RESUME_NAME, type ResumePoint, readResumePoint, writeResumePoint } from './resume.js';
 import { KEEP_ALL, LOSE_ALL, PowerCut, SimulatedDisk } from './simulated-disk.js';
 
 const NEEDS = { checkpoint: [record('checkpoint', RecordType.journal)], keepFrom: null, pins: [] };
-const ALL = { minBytes: 0, minAgeMs: 0, nowMs: 1_000_000 };
+const RETENTION = { minAgeMs: 0, nowMs: 1_000_000 };
+/** Eight segments. */
+const KEPT_BYTES = 8 * SEGMENT_BYTES;
 
 function inbox(sizeBytes: number): LogRecord {
   const body = Buffer.alloc(sizeBytes, 'x');
@@ -47,7 +50,7 @@ interface Grown {
 }
 
 /** Appends, settles and compacts by the toss of a coin; the last checkpoint is some batches before the end. */
-function grown(seed: number): Grown {
+function grown(seed: number, minBytes = 0): Grown {
   const coin = seeded(seed);
   const disk = new SimulatedDisk();
   const { log } = openOn(disk);
@@ -68,21 +71,24 @@ function grown(seed: number): Grown {
     if (done.length > 0) log.append([settled(done)]);
     for (const lsn of done) entries.settle(lsn);
     if (turn < 110 && coin.below(10) === 0) {
-      const { replayFrom } = compactLog(log, entries, NEEDS, ALL, true);
-      point = { run: 'this', nextLsn: log.nextLsn, replayFrom: replayFrom!, ...entries.tally };
+      const { replayFrom } = compactLog(log, entries, NEEDS, { ...RETENTION, minBytes }, true);
+      point = { run: 'this', replayFrom: replayFrom!, ...log.facts(), ...entries.tally };
     }
   }
   return { disk, point: point! };
 }
 
-test('RT-7: a log whose full segments are trusted is the log that is found by verifying all of it', (t) => {
-  let full = 0;
+test('RT-7: a log that is followed from a checkpoint is the log that is found by verifying all of it', (t) => {
+  let since = 0;
+  const shares: number[] = [];
   for (let seed = 1; seed <= 25; seed += 1) {
-    const { disk, point } = grown(seed);
+    const { disk, point } = grown(seed, seed % 2 === 0 ? KEPT_BYTES : 0);
     const tally = new EntryTally();
     const whole = openOn(disk, { onRecord: (found) => tally.take(found) });
-    const trusted = openOn(disk, { trustSealed: true });
-    full += trusted.log.segments.length - 1;
+    const before = disk.bytesRead;
+    const trusted = openOn(disk, { follow: point });
+    shares.push((disk.bytesRead - before) / whole.log.stats().usedBytes);
+    since += trusted.log.segments.at(-1)!.seq - point.segments.at(-1)!.seq;
     t.deepEqual(trusted.verdict, whole.verdict);
     t.is(trusted.log.nextLsn, whole.log.nextLsn);
     t.deepEqual(
@@ -96,29 +102,32 @@ test('RT-7: a log whose full segments are trusted is the log that is found by ve
     t.deepEqual(resumed.tally.unsettled, read.tally.unsettled);
     for (const lsn of read.tally.unsettled) t.is(resumed.placeOf(lsn), read.placeOf(lsn));
 
-    // What is appended now follows from what was skimmed: the next one who verifies everything finds one chain.
+    // What is appended now follows from what was found: the next one who verifies everything finds one chain.
     const lsn = trusted.log.append([inbox(10)]);
     const again = openOn(disk);
     t.is(again.verdict.state, 'clean');
     t.is(again.log.nextLsn, lsn + 1);
   }
-  t.true(full > 50, `${full} segments were trusted`);
+  t.true(Math.min(...shares) < 0.5, `parts that were read: ${shares.join(' ')}`);
+  t.true(since > 25, `${since} segments are younger than their checkpoints`);
 });
 
 test('ST-1: a thread dies at any change to the disk; what its successor counts on survives a loss of power', (t) => {
   const batches = Array.from({ length: 12 }, (_, index) => [inbox(200 + 90 * index), inbox(30)]);
-  const work = (disk: SimulatedDisk): number => {
+  const work = (disk: SimulatedDisk): { acknowledged: number; facts: LogFacts | null } => {
     let acknowledged = 0;
+    let facts: LogFacts | null = null;
     try {
       const { log } = openOn(disk);
-      for (const batch of batches) {
+      for (const [index, batch] of batches.entries()) {
+        if (index % 5 === 0) facts = log.facts();
         log.append(batch);
         acknowledged += batch.length;
       }
     } catch (error) {
       if (!isPowerCut(error)) throw error;
     }
-    return acknowledged;
+    return { acknowledged, facts };
   };
   const rehearsal = new SimulatedDisk();
   work(rehearsal);
@@ -126,11 +135,11 @@ test('ST-1: a thread dies at any change to the disk; what its successor counts o
   for (let step = 0; step < rehearsal.changes; step += 1) {
     const cut = new SimulatedDisk();
     cut.cutBefore = step;
-    const acknowledged = work(cut);
+    const { acknowledged, facts } = work(cut);
     // The thread is gone, the process lives: its page cache stays as it was.
     const disk = cut.afterKill();
     if (acknowledged === 0) continue;
-    const { log, verdict } = openOn(disk, { trustSealed: true });
+    const { log, verdict } = openOn(disk, { follow: facts! });
     t.true(['clean', 'torn'].includes(verdict.state), verdict.state);
     t.true(log.nextLsn > acknowledged);
     const survives = () => {
@@ -148,24 +157,59 @@ test('ST-1: a thread dies at any change to the disk; what its successor counts o
   t.true(checked > 20, `${checked} deaths`);
 });
 
-test('ST-1: a full segment that does not look as it was left is verified after all', (t) => {
-  const { disk } = grown(3);
-  const sealed = openOn(disk).log.segments[1]!;
+test('ST-1: what does not look as this process writes it is verified after all', (t) => {
+  const { disk, point } = grown(3, KEPT_BYTES);
+  const { log } = openOn(disk);
+  const [sealed, tail] = [log.segments[1]!, log.segments.at(-1)!];
   flip(disk, sealed.path, sealed.end - 40);
-  // Payload: not looked at, and found when it is read.
-  t.is(openOn(disk, { trustSealed: true }).verdict.state, 'clean');
+  // Payload from before the checkpoint: not looked at, and found when it is read.
+  t.is(openOn(disk, { follow: point }).verdict.state, 'clean');
   t.is(openOn(disk).verdict.state, 'corrupt');
-  flip(disk, sealed.path, 512);
-  const { verdict } = openOn(disk, { trustSealed: true });
-  t.is(verdict.state, 'corrupt');
+  flip(disk, sealed.path, 100);
+  const { verdict } = openOn(disk, { follow: point });
+  t.is(verdict.state, 'corrupt', 'a header is looked at');
   t.is(verdict.damage?.segment, sealed.name);
+
+  const other = grown(3, KEPT_BYTES);
+  flip(other.disk, tail.path, tail.end - 20);
+  t.not(openOn(other.disk, { follow: other.point }).verdict.state, 'clean', 'and so is what was written since');
+});
+
+test('ST-1: facts that the log contradicts are not believed: it is verified', (t) => {
+  const { disk, point } = grown(4);
+  const whole = openOn(disk).log;
+  const newest = whole.facts();
+  const wrong: LogFacts[] = [
+    { ...point, segments: [] },
+    { ...point, nextLsn: newest.nextLsn + 5 },
+    { ...newest, lastHash: '00'.repeat(32), segments: newest.segments.slice(0, -1) },
+    { ...newest, segments: newest.segments.map((each) => ({ ...each, nextLsn: each.nextLsn + 1 })) },
+  ];
+  for (const facts of wrong) {
+    const { log, verdict } = openOn(disk, { follow: facts });
+    t.is(verdict.state, 'clean');
+    t.deepEqual(log.facts(), whole.facts());
+  }
+});
+
+test('a long segment hands over a bounded number of marks, and everything in it is found', (t) => {
+  const marks = {
+    lsns: Array.from({ length: 1_000 }, (_, i) => 1 + 9 * i),
+    offsets: Array.from({ length: 1_000 }, (_, i) => 512 + 65_536 * i),
+  };
+  const { log } = openOn(new SimulatedDisk());
+  const facts = factsOf({ ...log.segments[0]!, marks });
+  t.is(facts.marks.lsns.length, 250);
+  t.deepEqual([facts.marks.lsns[0], facts.marks.lsns[1]], [1, 37]);
+  t.deepEqual([facts.marks.offsets[0], facts.marks.offsets[1]], [512, 512 + 4 * 65_536]);
 });
 
 test('a resume point is complete or not there', (t) => {
   const disk = new SimulatedDisk();
   openOn(disk);
   t.is(readResumePoint(DIRECTORY, 'this', disk), null);
-  const point: ResumePoint = { run: 'this', nextLsn: 9, replayFrom: 7, unsettled: [3, 5], moved: [[3, 8]] };
+  const { log } = openOn(new SimulatedDisk());
+  const point: ResumePoint = { run: 'this', replayFrom: 7, unsettled: [3, 5], moved: [[3, 8]], ...log.facts() };
   writeResumePoint(DIRECTORY, point, disk);
   t.deepEqual(readResumePoint(DIRECTORY, 'this', disk), point);
   flip(disk, `${DIRECTORY}/${RESUME_NAME}`, 0);

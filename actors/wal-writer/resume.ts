@@ -1,15 +1,15 @@
-// What a successor of the wal-writer need not find out again: which entries were unsettled at the last checkpoint, and from
-// where consensus replays. One small file, good for the process whose name it bears: written after each checkpoint.
+// What a successor of the wal-writer need not find out again: the log as it was at the last checkpoint, which entries were
+// unsettled, and from where consensus replays. One small file, good for the process whose name it bears: written after each checkpoint.
 // It must never be believed by another process: nothing here is synced, and only a log that this one has verified is trusted.
 import { Buffer } from 'node:buffer';
 import { join } from 'node:path';
 import { type Files, nodeFiles, readAll, removeQuietly, withFile, writeAll } from './files.js';
+import type { LogFacts } from './follow.js';
 
-export interface ResumePoint {
+/** The facts of the log are those right after the checkpoint: what stands from its `nextLsn` on is read again. */
+export interface ResumePoint extends LogFacts {
   /** Names the process that has verified the log. */
   readonly run: string;
-  /** Position that followed the checkpoint: what stands from here on is read again. */
-  readonly nextLsn: number;
   /** From these records on, and a ledger of this process, consensus is rebuilt. */
   readonly replayFrom: number;
   /** Entries that nothing had settled, ascending. */
@@ -34,6 +34,11 @@ export function readResumePoint(directory: string, run: string, files: Files = n
   } catch {
     return null;
   }
+}
+
+/** Before anything that a resume point does not tell: the next start of the thread then verifies the whole log. */
+export function forgetResumePoint(directory: string, files: Files = nodeFiles): void {
+  removeQuietly(files, join(directory, RESUME_NAME));
 }
 
 /** Complete or not at all. Without room there is none, which costs the next start of the thread some time. */

@@ -82,14 +82,11 @@ export interface ScanOptions {
   readonly onRecord?:
     | ((record: { lsn: number; type: number; data: Uint8Array }, segment: LogSegment) => void)
     | undefined;
-  /** Skim every segment but the newest: its batch headers are read and nothing else. Falls back to the whole scan. */
-  readonly trustSealed?: boolean;
 }
 
 interface Position {
   nextLsn: number;
-  /** Null after a skimmed segment: the next header names it. */
-  lastHash: Uint8Array | null;
+  lastHash: Uint8Array;
   epoch: number;
   identity: LogIdentity | null;
 }
@@ -161,22 +158,9 @@ export function scanLog(options: ScanOptions): LogScan {
     }
     damage = checkJoint(previous, opened.header, name, position);
     if (damage !== null) break;
-    position.lastHash ??= opened.header.previousHash;
-    const isSealed = name !== listing.segments.at(-1)!.name;
-    if (options.trustSealed !== true || !isSealed) {
-      scanned.push(scanSegment(loaded, opened.header, options.directory, position, options.onRecord));
-      continue;
-    }
-    const skimmed = skimSegment(loaded, opened.header, options.directory);
-    if (skimmed === null) break;
-    scanned.push(skimmed);
-    position.nextLsn = skimmed.segment.nextLsn;
-    position.lastHash = null;
+    scanned.push(scanSegment(loaded, opened.header, options.directory, position, options.onRecord));
   }
-  const asTrusted = damage === null && scanned.length === listing.segments.length;
-  if (options.trustSealed === true && !asTrusted) return scanLog({ ...options, trustSealed: false });
-  const { nextLsn, epoch } = position;
-  const lastHash = position.lastHash ?? NO_HASH;
+  const { nextLsn, lastHash, epoch } = position;
   const last = scanned.length === listing.segments.length ? scanned.at(-1) : undefined;
   return {
     segments: scanned.map(({ segment }) => segment),
@@ -308,7 +292,7 @@ function checkJoint(
   name: string,
   position: Position,
 ): Damage | null {
-  const follows = position.lastHash === null || Buffer.compare(header.previousHash, position.lastHash) === 0;
+  const follows = Buffer.compare(header.previousHash, position.lastHash) === 0;
   const joined = header.firstLsn === position.nextLsn && follows;
   if (joined) return null;
   const reason =
@@ -341,21 +325,6 @@ function scanSegment(
   return { segment, header, loaded, contentEnd, fault };
 }
 
-/** Null when it is not a full segment of good headers, one batch after the other. */
-function skimSegment(loaded: Loaded, header: SegmentHeader, directory: string): Scanned | null {
-  const segment = { ...segmentOf(directory, header), sealedAtMs: loaded.mtimeMs };
-  const { bytes, words } = loaded.image;
-  while (segment.end + BATCH_HEADER_BYTES <= loaded.size && words[segment.end / 4] !== 0) {
-    const batch = readBatchHeader(bytes, segment.end);
-    if (batch === null || batch.firstLsn !== segment.nextLsn || segment.end + batch.length > loaded.size) return null;
-    mark(segment, batch.firstLsn, segment.end);
-    segment.end += batch.length;
-    segment.nextLsn = batch.firstLsn + batch.count;
-    segment.batches += 1;
-  }
-  return loaded.unreadable ? null : { segment, header, loaded, contentEnd: segment.end, fault: null };
-}
-
 /** Checks the batch at the segment's end and leaves its payload plain; a bad one stays as it is on the disk. */
 function openBatch(loaded: Loaded, segment: LogSegment, position: Position): BatchHeader | Fault {
   const offset = segment.end;
@@ -375,7 +344,7 @@ function openBatch(loaded: Loaded, segment: LogSegment, position: Position): Bat
     return { kind: 'past-end', offset, header, reason: `${at} is ${header.length} bytes long` };
   }
   const previousHash = bytes.subarray(offset + 20, offset + 20 + HASH_BYTES);
-  if (header.firstLsn !== position.nextLsn || Buffer.compare(previousHash, position.lastHash!) !== 0) {
+  if (header.firstLsn !== position.nextLsn || Buffer.compare(previousHash, position.lastHash) !== 0) {
     const found = header.firstLsn === position.nextLsn ? 'another batch before it' : `position ${header.firstLsn}`;
     return { kind: 'chain', offset, header, reason: `${at} names ${found}; position ${position.nextLsn} is due` };
   }

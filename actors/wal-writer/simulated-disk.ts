@@ -55,6 +55,8 @@ interface OpenFile {
 export class SimulatedDisk implements Files {
   /** Operations that change something, counted so that a test can stop at each. */
   changes = 0;
+  /** So much has been read from files. */
+  bytesRead = 0;
   /** The power goes just before this change; Infinity: never. */
   cutBefore = Number.POSITIVE_INFINITY;
   /** Returns an error code to make an operation fail. A failed sync marks the pages clean all the same. */
@@ -112,6 +114,7 @@ export class SimulatedDisk implements Files {
     this.#attempt('read', path);
     const from = inode.data.subarray(position, position + length);
     buffer.set(from, offset);
+    this.bytesRead += from.length;
     return from.length;
   }
 
