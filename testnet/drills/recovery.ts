@@ -53,6 +53,8 @@ const GRACE_MS = 15_000;
 const BACK_LIMIT_MS = 30_000;
 /** Uptime between two rounds: long enough for the next standby to load, as in life. */
 const PAUSE_MS = 2_500;
+/** Load before the first round: until then standbys are not there yet and much of the code has never run. */
+const WARM_UP_MS = 15_000;
 
 class Measurement {
   readonly #node: LocalNode;
@@ -82,6 +84,7 @@ class Measurement {
   async run(): Promise<RecoveryReport> {
     const { actors = WORKING_ACTORS, misdeeds = MISDEEDS, rounds, progress } = this.#options;
     await this.#load.start();
+    await pause(WARM_UP_MS);
     const cells: Cell[] = [];
     for (const actor of actors) {
       for (const misdeed of misdeeds) {

@@ -32,7 +32,7 @@ export interface RunResult {
 /** Failures after so many in one thread say nothing new. */
 const FAILURES_MAX = 10;
 /** Room for what one simulation leaves behind: a small young generation would be collected several times for each. */
-const YOUNG_GENERATION_MB = 64;
+const YOUNG_GENERATION_MB = 384;
 
 export async function runSeeds(options: RunOptions): Promise<RunResult> {
   const { first, seeds, simulation, limitMs = Number.POSITIVE_INFINITY } = options;
