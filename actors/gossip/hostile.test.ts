@@ -262,6 +262,25 @@ test('NET-11: every call of the peer port with another name in its header is 403
   t.deepEqual(node.ingress.asked('rpc'), []);
 });
 
+test('NET-2: a connection whose certificate is no longer pinned asks nothing more, though it stands', async (t) => {
+  const { node, https } = await setting(t);
+  node.ingress.answer('rpc', () => ({ status: 200, headers: {}, body: '{}' }));
+  const socket = connectTls(https);
+  let heard = '';
+  socket.on('data', (part) => (heard += part.toString())).on('error', () => undefined);
+  const over = new Promise<void>((resolve) => void socket.once('close', () => resolve()));
+  const call = 'GET /rpc/status HTTP/1.1\r\nhost: x\r\n\r\n';
+  socket.write(call);
+  await eventually(() => heard.includes('200 OK'), 'an answer on a connection that is kept');
+  const [odd, ...others] = node.config.peers.peers;
+  await node.reload({ ...node.config.peers, peers: [{ ...odd!, pins: ['f'.repeat(64)] }, ...others] });
+  socket.write(call);
+  await over;
+  t.is(heard.split('200 OK').length, 2, 'one answer');
+  t.is(node.ingress.asked('rpc').length, 1);
+  t.is(await node.metric('quorate_pinning_violations_total', { peer: 'node_2' }), 1);
+});
+
 test('NET-7: requests that do not fit are answered, and ingress is not asked', async (t) => {
   const { node, https } = await setting(t);
   const ROWS: [head: string, body: Uint8Array | string, status: number][] = [

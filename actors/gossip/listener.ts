@@ -8,7 +8,7 @@ import { WebSocketServer } from 'ws';
 import type { PeerConfig, PeersConfig } from '../../config/node.js';
 import { NO_SESSION_TICKETS } from '../../protocol/crypto/certificate.js';
 import { FRAME_MAX_BYTES } from '../../protocol/peer/frame.js';
-import { GOSSIP_PATH, identify, judgeCertificate, NODE_HEADER } from '../peer/identity.js';
+import { GOSSIP_PATH, identify, judgeCertificate, judgePin, NODE_HEADER } from '../peer/identity.js';
 import { type HandshakeStatus, handshakeStatus } from '../peer/tls.js';
 
 export interface ListenerEvents {
@@ -35,12 +35,19 @@ const CONNECTIONS_BASE = 512;
 
 type AnyServer = Server | HttpsServer;
 
+/** Whom a connection's certificate stands for, and which certificate it is. */
+interface Proven {
+  readonly nodeId: string;
+  /** 64 lowercase hex. */
+  readonly fingerprint: string;
+}
+
 export class PeerListener {
   readonly #on: ListenerEvents;
   #config: PeersConfig;
   readonly #server: AnyServer;
   readonly #upgrades: WebSocketServer;
-  readonly #identities = new WeakMap<Socket, string>();
+  readonly #identities = new WeakMap<Socket, Proven>();
   readonly #sockets = new Set<Socket>();
 
   constructor(config: PeersConfig, on: ListenerEvents) {
@@ -77,7 +84,8 @@ export class PeerListener {
     }
     this.#server.maxConnections = CONNECTIONS_BASE + 2 * config.peers.length;
     this.#server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      on.request(request, response, this.#identities.get(request.socket) ?? null);
+      if (!this.#isStillPinned(request.socket)) return void request.socket.destroy();
+      on.request(request, response, this.#identities.get(request.socket)?.nodeId ?? null);
     });
     this.#server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
       this.#upgrade(request, socket, head);
@@ -161,9 +169,18 @@ export class PeerListener {
       return this.#refuse(socket, verdict.status, verdict.reason);
     }
     if (verdict.warning === 'pin_mismatch') this.#on.pinMismatch(peer, fingerprint, false);
-    this.#identities.set(socket, peer.nodeId);
+    this.#identities.set(socket, { nodeId: peer.nodeId, fingerprint });
     this.#on.handshake('success');
     return true;
+  }
+
+  /** A reload may have taken the pin from a connection that stands and goes on asking. Who is no peer any more gets its 403. */
+  #isStillPinned(socket: Socket): boolean {
+    const proven = this.#identities.get(socket);
+    const peer = this.#config.peers.find(({ nodeId }) => nodeId === proven?.nodeId);
+    if (proven === undefined || peer === undefined || judgePin(proven.fingerprint, peer, this.#config).ok) return true;
+    this.#on.pinMismatch(peer, proven.fingerprint, true);
+    return false;
   }
 
   #refuse(socket: TLSSocket, status: HandshakeStatus, detail: string): false {
@@ -173,7 +190,8 @@ export class PeerListener {
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    const from = this.#identities.get(socket) ?? null;
+    if (!this.#isStillPinned(socket)) return void socket.destroy();
+    const from = this.#identities.get(socket)?.nodeId ?? null;
     const claimed = request.headers[NODE_HEADER];
     if (request.url !== GOSSIP_PATH) return void refuseUpgrade(socket, '404 Not Found');
     if (from !== null && claimed !== undefined && claimed !== from) {
