@@ -1,8 +1,10 @@
-// `quorate testnet up|down`: a chain of several validators on this machine. Called by dispatch.ts. The testnet is part of the
-// source tree and not of the package: without it the command says so.
+// `quorate testnet up|down|rounds|pinned`: several validators on this machine, and scripted scenarios on them. Called by
+// dispatch.ts. The testnet is part of the source tree and not of the package: without it the commands say so.
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { EXIT } from '../runtime/exit-codes.js';
+import type { ScenarioName } from '../testnet/scenarios/scenarios.js';
+import { usageError } from './args.js';
 import type { Command } from './command.js';
 import { defineCommand } from './command.js';
 import { CliError, type Terminal } from './output.js';
@@ -10,6 +12,7 @@ import { CliError, type Terminal } from './output.js';
 const DEFAULT_DIRECTORY = 'testnet-data';
 /** What testnet/local/main.ts writes into the directory while it runs. */
 const TESTNET_FILE = 'testnet.json';
+const UNAVAILABLE = 'this installation holds no testnet, or a port is taken';
 const DOWN_LIMIT_MS = 60_000;
 const POLL_MS = 50;
 
@@ -19,13 +22,19 @@ const directoryOption = {
   about: `where it is made and kept (default ${DEFAULT_DIRECTORY})`,
 } as const;
 
+const portsOption = {
+  type: 'string',
+  value: 'auto|fixed',
+  about: 'any free ports, or API from 8081, peers from 8001, ops from 9001 (default fixed)',
+} as const;
+
 const upCommand = defineCommand({
   name: 'testnet up',
   summary: 'run several validators on this machine',
   positionals: [],
   options: {
     nodes: { type: 'string', value: 'N', about: 'validators, 1 to 16 (default 4)' },
-    auto: { type: 'boolean', about: 'any free ports; default: API from 8081, peers from 8001, ops from 9001' },
+    ports: portsOption,
     insecure: { type: 'boolean', about: 'without TLS between the nodes' },
     dir: directoryOption,
   },
@@ -34,14 +43,15 @@ Makes keys, one genesis, certificates with pins and a configuration for each nod
 or "quorate testnet down". The directory must not hold a testnet already: each one is a new chain.`,
   examples: [
     ['quorate testnet up', 'four validators'],
-    ['quorate testnet up --nodes 7 --auto --dir /tmp/seven', 'seven on any ports'],
+    ['quorate testnet up --nodes 7 --ports auto --dir /tmp/seven', 'seven on any ports'],
   ],
   exits: [
     [EXIT.ok.code, 'ended cleanly'],
     [EXIT.usage.code, EXIT.usage.meaning],
-    [EXIT.unavailable.code, 'this installation holds no testnet'],
+    [EXIT.unavailable.code, UNAVAILABLE],
   ],
   async run({ values }, terminal) {
+    const ports = portsOf('testnet up', values.ports);
     const nodes = Number(values.nodes ?? 4);
     if (!Number.isInteger(nodes) || nodes < 1 || nodes > 16) {
       throw new CliError(EXIT.usage.code, `--nodes is ${values.nodes}, allowed are 1 to 16.`);
@@ -52,8 +62,7 @@ or "quorate testnet down". The directory must not hold a testnet already: each o
         hint: 'Remove it, or name another directory with --dir.',
       });
     }
-    const { runTestnet } = await testnet();
-    const ports = values.auto ? ('auto' as const) : ('fixed' as const);
+    const { runTestnet } = await load<typeof import('../testnet/local/main.js')>('local/main.js');
     return runTestnet({ nodes, ports, directory, insecure: values.insecure, out: (text) => terminal.out(text) });
   },
 });
@@ -76,7 +85,61 @@ const downCommand = defineCommand({
   },
 });
 
-export const testnetCommands: readonly Command[] = [upCommand, downCommand];
+const roundsCommand = scenarioCommand('rounds', {
+  summary: 'three nodes play three observation rounds: healthy, one slow, one lies',
+  about: `
+Starts three validators, of which two are a majority, and plays three rounds over their peer ports: all observe; one stands
+still and observes late; one tells two nodes different things. After each step every node must say the same, and the
+right thing: status, consensus, and whose observations do not count.`,
+});
+
+const pinnedCommand = scenarioCommand('pinned', {
+  summary: 'three nodes play four rounds over pinned TLS: handshake, rotation, a wrong pin, its repair',
+  about: `
+Starts three validators that pin each other's certificates, and plays four rounds: all connect and observe; a certificate is
+rotated by SIGHUP and no connection is lost; a wrong pin is reloaded, the node behind it is refused in the handshake, counted,
+and masked in the log, while two go on; the pin is put right, and the node is back and catches up.`,
+});
+
+export const testnetCommands: readonly Command[] = [upCommand, downCommand, roundsCommand, pinnedCommand];
+
+function scenarioCommand(scenario: ScenarioName, { summary, about }: Pick<Command, 'summary' | 'about'>): Command {
+  const name = `testnet ${scenario}`;
+  const artifacts = scenario === 'rounds' ? 'artifacts/testnet' : 'artifacts/testnet-pinned';
+  return defineCommand({
+    name,
+    summary,
+    positionals: [],
+    options: {
+      ports: portsOption,
+      artifacts: { type: 'string', value: 'DIRECTORY', about: `where files are kept (default ${artifacts})` },
+    },
+    about: `${about}
+
+It leaves what each node said of each round, and its metrics, as files, in place of those of the last run; no process, no data.`,
+    examples: [
+      [`quorate ${name}`, 'on the ports that the documents name'],
+      [`quorate ${name} --ports auto`, 'beside whatever else runs'],
+    ],
+    exits: [
+      [EXIT.ok.code, 'every node said in every step what it has to say'],
+      [1, 'one did not: the line says which and what; its log is kept beside the other files'],
+      [EXIT.usage.code, EXIT.usage.meaning],
+      [EXIT.unavailable.code, UNAVAILABLE],
+      [130, 'Ctrl-C'],
+    ],
+    async run({ values }, terminal) {
+      const ports = portsOf(name, values.ports);
+      const { playScenario } = await load<typeof import('../testnet/scenarios/scenarios.js')>('scenarios/scenarios.js');
+      return playScenario(scenario, { ports, artifacts: values.artifacts ?? null, out: (text) => terminal.out(text) });
+    },
+  });
+}
+
+function portsOf(command: string, given = 'fixed'): 'auto' | 'fixed' {
+  if (given === 'auto' || given === 'fixed') return given;
+  throw usageError(command, `--ports is "${given}", allowed are auto and fixed.`);
+}
 
 async function end(directory: string, terminal: Terminal): Promise<void> {
   const file = join(directory, TESTNET_FILE);
@@ -99,10 +162,11 @@ async function end(directory: string, terminal: Terminal): Promise<void> {
   throw new CliError(EXIT.unavailable.code, `the testnet in ${directory} did not end within ${DOWN_LIMIT_MS} ms.`);
 }
 
-async function testnet(): Promise<typeof import('../testnet/local/main.js')> {
+/** @param module path in testnet/ */
+async function load<M>(module: string): Promise<M> {
   try {
     // By address and not by name: an installed package has no such file.
-    return await import(new URL('../testnet/local/main.js', import.meta.url).href);
+    return (await import(new URL(`../testnet/${module}`, import.meta.url).href)) as M;
   } catch (error) {
     throw new CliError(EXIT.unavailable.code, 'this installation holds no testnet: it comes with the source tree.', {
       hint: 'Clone the repository, and run "npm ci && npm run testnet" there.',

@@ -4,8 +4,9 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { JsonObject } from '../../protocol/json.js';
+import type { Metrics } from '../local/metrics.js';
 import { Client, HmacClient, pcsOfShard, register } from './clients.js';
-import { eventually, type Metrics, Subject } from './subject.js';
+import { eventually, Subject } from './subject.js';
 
 const page = readFileSync(new URL('../../../docs/METRICS.md', import.meta.url), 'utf8');
 const g1 = JSON.parse(

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsonObject } from '../../protocol/json.js';
+import { type Metrics, parseMetrics } from '../local/metrics.js';
 import { LocalNode, type NodeOptions } from '../local/node.js';
 import { Client } from './clients.js';
 import { type Answer, Http } from './http.js';
@@ -145,36 +146,4 @@ export async function eventually<T>(what: string, ask: () => Promise<T | null> |
     if (found !== null) return found;
   }
   throw new Error(`waited ${EVENTUALLY_MS} ms for ${what}`);
-}
-
-export interface Metrics {
-  /** Series (`name{labels}`) → value. */
-  readonly series: ReadonlyMap<string, number>;
-  /** Name → counter, gauge, histogram or summary. */
-  readonly types: ReadonlyMap<string, string>;
-  /** Sum of all series of one name, whatever their labels; 0 when there is none. */
-  total(name: string, ...labels: readonly string[]): number;
-}
-
-/** Prometheus text format 0.0.4, as far as prom-client writes it. */
-export function parseMetrics(text: string): Metrics {
-  const series = new Map<string, number>();
-  const types = new Map<string, string>();
-  for (const line of text.split('\n')) {
-    if (line.startsWith('# TYPE ')) {
-      const [name, type] = line.slice('# TYPE '.length).split(' ');
-      types.set(name!, type!);
-    } else if (line !== '' && !line.startsWith('#')) {
-      const space = line.lastIndexOf(' ');
-      series.set(line.slice(0, space), Number(line.slice(space + 1)));
-    }
-  }
-  return {
-    series,
-    types,
-    total: (name, ...labels) =>
-      [...series]
-        .filter(([key]) => key.split('{')[0] === name && labels.every((label) => key.includes(label)))
-        .reduce((sum, [, value]) => sum + value, 0),
-  };
 }

@@ -14,7 +14,8 @@ import { auditRecords } from '../../protocol/audit-check.js';
 import { canonicalize } from '../../protocol/canonical.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { createGenesis } from '../../protocol/genesis.js';
-import { eventually, type Metrics, parseMetrics } from '../e2e/subject.js';
+import { eventually } from '../e2e/subject.js';
+import { type Metrics, metricsText, parseMetrics, type ReloadResult, reload as reloadNode } from '../local/metrics.js';
 import { LocalNode } from '../local/node.js';
 
 interface Member {
@@ -89,7 +90,7 @@ function launch({ dataDir, config }: Member): LocalNode {
 }
 
 async function metricsOf(index: number): Promise<Metrics> {
-  return parseMetrics(await (await fetch(`${nodes[index]!.endpoints.ops}/metrics`)).text());
+  return parseMetrics(await metricsText(nodes[index]!.endpoints.ops));
 }
 
 async function bothConnected(): Promise<void> {
@@ -99,18 +100,7 @@ async function bothConnected(): Promise<void> {
   });
 }
 
-/** SIGHUP, and the next result of a reload. */
-async function reload(index: number): Promise<string> {
-  const of = (metrics: Metrics) =>
-    ['ok', 'unchanged', 'error'].map((result) => metrics.total('quorate_peer_reload_total', `result="${result}"`));
-  const before = of(await metricsOf(index));
-  nodes[index]!.signal('SIGHUP');
-  return eventually('the reload', async () => {
-    const after = of(await metricsOf(index));
-    const at = after.findIndex((count, result) => count > before[result]!);
-    return at < 0 ? null : ['ok', 'unchanged', 'error'][at]!;
-  });
-}
+const reload = (index: number): Promise<ReloadResult> => reloadNode(nodes[index]!);
 
 function writePins(index: number): void {
   writeFileSync(join(members[index]!.dataDir, 'pins.json'), pinsText(pins));

@@ -4,10 +4,10 @@
 
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { writeClusterCertificates } from '../../config/certificates.js';
+import { type ClusterCertificates, writeClusterCertificates } from '../../config/certificates.js';
 import { type ChainPlaces, devClient, joinChain } from '../../config/chain-files.js';
 import { type NodeKey, openNodeKey } from '../../config/key-files.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
@@ -32,7 +32,7 @@ export interface ClusterOptions {
   readonly insecure?: boolean;
 }
 
-interface Member {
+export interface Member {
   readonly index: number;
   readonly dataDir: string;
   readonly configFile: string;
@@ -46,23 +46,51 @@ const READY_LIMIT_MS = 60_000;
 const POLL_MS = 25;
 const HOST = '127.0.0.1';
 
+/** Fixed ports that something else listens on. */
+export class PortsTaken extends Error {
+  override readonly name = 'PortsTaken';
+}
+
 export class LocalCluster {
   readonly directory: string;
   readonly members: readonly Member[];
+  /** Null without TLS. */
+  readonly certificates: ClusterCertificates | null;
   readonly #temporary: boolean;
   readonly #nodes: (LocalNode | null)[];
+  readonly #atExit = (): void => this.#abandon();
 
-  private constructor(directory: string, members: readonly Member[], temporary: boolean) {
-    this.directory = directory;
-    this.members = members;
+  private constructor(parts: Pick<LocalCluster, 'directory' | 'members' | 'certificates'>, temporary: boolean) {
+    this.directory = parts.directory;
+    this.members = parts.members;
+    this.certificates = parts.certificates;
     this.#temporary = temporary;
-    this.#nodes = members.map(() => null);
+    this.#nodes = parts.members.map(() => null);
+    process.on('exit', this.#atExit);
   }
 
-  /** Writes everything, starts nothing. */
+  /** Writes everything, starts nothing. @throws PortsTaken */
   static async make(options: ClusterOptions): Promise<LocalCluster> {
-    const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'quorate-testnet-'));
     const ports = await portsOf(options);
+    if (options.directory !== undefined) return LocalCluster.#make(options.directory, ports, options);
+    const directory = mkdtempSync(join(tmpdir(), 'quorate-testnet-'));
+    const remove = (): void => rmSync(directory, { recursive: true, force: true });
+    process.on('exit', remove);
+    try {
+      return await LocalCluster.#make(directory, ports, options);
+    } catch (error) {
+      remove();
+      throw error;
+    } finally {
+      process.removeListener('exit', remove);
+    }
+  }
+
+  static async #make(
+    directory: string,
+    ports: readonly Member['ports'][],
+    options: ClusterOptions,
+  ): Promise<LocalCluster> {
     const ed25519 = await loadEd25519();
     const members = ports.map((own, index): Member => {
       const dataDir = join(directory, `node_${index + 1}`);
@@ -84,7 +112,7 @@ export class LocalCluster {
       writeFileSync(join(member.dataDir, 'peers.yml'), await peersText(member, members, options), { mode: 0o644 });
       writeFileSync(member.configFile, configText(member, options, tls), { mode: 0o644 });
     }
-    return new LocalCluster(directory, members, options.directory === undefined);
+    return new LocalCluster({ directory, members, certificates: tls }, options.directory === undefined);
   }
 
   /** Makes a cluster and waits until every node is ready. */
@@ -163,6 +191,14 @@ export class LocalCluster {
   async dispose(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.dispose()));
     if (this.#temporary) rmSync(this.directory, { recursive: true, force: true });
+    process.removeListener('exit', this.#atExit);
+  }
+
+  /** This process ends, whatever ended it: no node may go on without it. */
+  #abandon(): void {
+    for (const node of this.nodes) if (!node.hasExited) node.process.kill('SIGKILL');
+    // They may write until they are really gone.
+    if (this.#temporary) rmSync(this.directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }
 
@@ -172,7 +208,12 @@ function placesOf({ dataDir }: { readonly dataDir: string }): ChainPlaces {
 
 async function portsOf({ nodes, ports = 'auto' }: ClusterOptions): Promise<Member['ports'][]> {
   if (ports === 'fixed') {
-    return Array.from({ length: nodes }, (_, index) => ({ api: 8081 + index, peer: 8001 + index, ops: 9001 + index }));
+    const fixed = Array.from({ length: nodes }, (_, index) => fixedPorts(index));
+    const taken = await takenPorts(fixed.flatMap(({ api, peer, ops }) => [api, peer, ops]));
+    if (taken.length === 0) return fixed;
+    throw new PortsTaken(
+      `found something that listens on ${HOST}, port ${taken.join(', ')}. End it, or let any free ports be taken: --ports auto.`,
+    );
   }
   const free = await freePorts(3 * nodes);
   return Array.from({ length: nodes }, (_, index) => {
@@ -181,20 +222,34 @@ async function portsOf({ nodes, ports = 'auto' }: ClusterOptions): Promise<Membe
   });
 }
 
+function fixedPorts(index: number): Member['ports'] {
+  return { api: 8081 + index, peer: 8001 + index, ops: 9001 + index };
+}
+
+async function takenPorts(ports: readonly number[]): Promise<number[]> {
+  const tried = await Promise.allSettled(ports.map(listen));
+  await Promise.all(tried.map((each) => (each.status === 'fulfilled' ? closed(each.value) : null)));
+  return ports.filter((_, index) => tried[index]!.status === 'rejected');
+}
+
 /** Ports that nobody listens on now. All are held until all are found, so that none comes twice. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject).listen(0, HOST, resolve);
-      });
-      return server;
-    }),
-  );
+  const servers = await Promise.all(Array.from({ length: count }, () => listen(0)));
   const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  await Promise.all(servers.map(closed));
   return ports;
+}
+
+async function listen(port: number): Promise<Server> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(port, HOST, resolve);
+  });
+  return server;
+}
+
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => void server.close(() => resolve()));
 }
 
 async function peersText(member: Member, members: readonly Member[], { address }: ClusterOptions): Promise<string> {
@@ -213,25 +268,24 @@ async function peersText(member: Member, members: readonly Member[], { address }
   return `${lines.join('\n')}\n`;
 }
 
-/** Lines of every quorate.yaml that name its certificate. */
-type TlsLines = (nodeId: string) => readonly string[];
-
 /** An authority for this cluster alone: 2048 bits are made in a fraction of the time that 4096 take. */
-async function certificates(directory: string, members: readonly Member[]): Promise<TlsLines> {
+function certificates(directory: string, members: readonly Member[]): Promise<ClusterCertificates> {
   const nodes = members.map(({ key }) => ({ nodeId: key.nodeId, addresses: [HOST] }));
-  const made = await writeClusterCertificates(join(directory, 'certs'), nodes, {
-    nowMs: Date.now(),
-    authorityBits: 2048,
-  });
-  return (nodeId) => {
-    const { cert, key } = made.nodes.get(nodeId)!;
-    return [`pinned_certs: ${made.pins}`, 'tls:', `  ca: ${made.ca}`, `  cert: ${cert}`, `  key: ${key}`];
-  };
+  return writeClusterCertificates(join(directory, 'certs'), nodes, { nowMs: Date.now(), authorityBits: 2048 });
+}
+
+function tlsLines({ ca, pins, nodes }: ClusterCertificates, nodeId: string): readonly string[] {
+  const { cert, key } = nodes.get(nodeId)!;
+  return [`pinned_certs: ${pins}`, 'tls:', `  ca: ${ca}`, `  cert: ${cert}`, `  key: ${key}`];
 }
 
 const INSECURE = ['allow_insecure_peers: true', 'tls:', '  enabled: false'];
 
-function configText({ dataDir, ports, key }: Member, { settings }: ClusterOptions, tls: TlsLines | null): string {
+function configText(
+  { dataDir, ports, key }: Member,
+  { settings }: ClusterOptions,
+  tls: ClusterCertificates | null,
+): string {
   return `${[
     'mode: development',
     `data_dir: ${dataDir}`,
@@ -239,7 +293,7 @@ function configText({ dataDir, ports, key }: Member, { settings }: ClusterOption
     `ops_listen: ${HOST}:${ports.ops}`,
     `peer_listen: ${HOST}:${ports.peer}`,
     `peers_file: ${join(dataDir, 'peers.yml')}`,
-    ...(tls === null ? INSECURE : tls(key.nodeId)),
+    ...(tls === null ? INSECURE : tlsLines(tls, key.nodeId)),
     'consensus:',
     `  delta_ms: ${DELTA_MS}`,
     'log:',

@@ -1,17 +1,27 @@
-// `npm run testnet`: a chain of several validators on this machine until Ctrl-C. Also what `quorate testnet up` runs.
-// It leaves nothing behind: neither processes nor files, unless a directory was named.
+// `npm run testnet`: a chain of several validators on this machine until Ctrl-C, which `quorate testnet up` runs too; and
+// the scripted scenarios. It leaves nothing behind: neither processes nor files, unless a directory was named.
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { LocalCluster } from './cluster.js';
+import { EXIT } from '../../runtime/exit-codes.js';
+import { isScenario, playScenario } from '../scenarios/scenarios.js';
+import { LocalCluster, PortsTaken } from './cluster.js';
 
-const USAGE = `usage: npm run testnet -- [options]
+const USAGE = `usage: npm run testnet -- [WORD] [options]
 
+without a word: a chain of several validators until Ctrl-C
   --nodes N             validators, 1 to 16 (default 4)
-  --ports auto|fixed    free ports, or API from 8081, peers from 8001, ops from 9001 (default fixed)
   --dir DIRECTORY       where it is made, and kept; default: a temporary one that goes away
   --insecure            without TLS between the nodes
+
+rounds: three nodes play three observation rounds: healthy, one slow, one lies
+pinned: three nodes play four rounds over pinned TLS: handshake, rotation, a wrong pin, its repair
+  --artifacts DIRECTORY where what the nodes said is kept (default artifacts/testnet, artifacts/testnet-pinned)
+  exit code: 0 every node said what it has to say, 1 not, 69 a port is taken
+
+all
+  --ports auto|fixed    free ports, or API from 8081, peers from 8001, ops from 9001 (default fixed)
 `;
 
 /** Long enough to see what the others do without it. */
@@ -31,10 +41,17 @@ export interface TestnetOptions {
 /** Resolves with the exit code when it was told to end, and everything has ended. */
 export async function runTestnet({ nodes, ports, directory, insecure, out }: TestnetOptions): Promise<number> {
   const ended = new Promise<string>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve(signal));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve(signal));
   });
   out(`making ${nodes} validators …\n`);
-  const cluster = await LocalCluster.make({ nodes, ports, insecure, ...(directory === null ? {} : { directory }) });
+  let cluster: LocalCluster;
+  try {
+    cluster = await LocalCluster.make({ nodes, ports, insecure, ...(directory === null ? {} : { directory }) });
+  } catch (error) {
+    if (!(error instanceof PortsTaken)) throw error;
+    out(`${error.message}\n`);
+    return EXIT.unavailable.code;
+  }
   const file = join(cluster.directory, TESTNET_FILE);
   try {
     for (const { index } of cluster.members) cluster.launch(index);
@@ -112,32 +129,43 @@ function described(cluster: LocalCluster): string {
 }
 
 async function main(): Promise<number> {
-  let values: { nodes: string; ports: string; dir?: string; insecure: boolean };
+  const out = (text: string) => void process.stdout.write(text);
+  let given: ReturnType<typeof commandLine>;
   try {
-    ({ values } = parseArgs({
-      options: {
-        nodes: { type: 'string', default: '4' },
-        ports: { type: 'string', default: 'fixed' },
-        dir: { type: 'string' },
-        insecure: { type: 'boolean', default: false },
-      },
-    }));
+    given = commandLine();
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n\n${USAGE}`);
-    return 64;
+    return EXIT.usage.code;
   }
-  const nodes = Number(values.nodes);
-  if (!Number.isInteger(nodes) || nodes < 1 || nodes > 16 || !['auto', 'fixed'].includes(values.ports)) {
-    process.stderr.write(USAGE);
-    return 64;
-  }
-  return runTestnet({
-    nodes,
-    ports: values.ports as 'auto' | 'fixed',
-    directory: values.dir ?? null,
-    insecure: values.insecure,
-    out: (text) => void process.stdout.write(text),
+  const { word, nodes, ports, values } = given;
+  if (word !== undefined) return playScenario(word, { ports, artifacts: values.artifacts ?? null, out });
+  return runTestnet({ nodes, ports, directory: values.dir ?? null, insecure: values.insecure ?? false, out });
+}
+
+/** @throws Error that says what was found and what is allowed. */
+function commandLine() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      nodes: { type: 'string' },
+      ports: { type: 'string' },
+      dir: { type: 'string' },
+      insecure: { type: 'boolean' },
+      artifacts: { type: 'string' },
+    },
   });
+  const [word, ...more] = positionals;
+  if (more.length > 0 || (word !== undefined && !isScenario(word))) {
+    throw new Error(`found "${positionals.join(' ')}", allowed are rounds and pinned`);
+  }
+  const foreign = word === undefined ? (['artifacts'] as const) : (['nodes', 'dir', 'insecure'] as const);
+  for (const name of foreign) {
+    if (values[name] !== undefined) throw new Error(`found --${name}, which ${word ?? 'the chain'} does not take`);
+  }
+  const { nodes = '4', ports = 'fixed' } = values;
+  if (!/^(?:[1-9]|1[0-6])$/.test(nodes)) throw new Error(`found --nodes ${nodes}, allowed are 1 to 16`);
+  if (ports !== 'auto' && ports !== 'fixed') throw new Error(`found --ports ${ports}, allowed are auto and fixed`);
+  return { word, nodes: Number(nodes), ports, values } as const;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = await main();

@@ -44,9 +44,11 @@ export class LocalNode {
   output = '';
   readonly exited: Promise<Exit>;
   readonly #temporary: boolean;
+  readonly #wrapped: boolean;
   #exit: Exit | null = null;
 
   constructor(options: NodeOptions = {}) {
+    this.#wrapped = (options.wrapper ?? []).length > 0;
     this.#temporary = options.dataDir === undefined;
     this.dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'quorate-node-'));
     rmSync(join(this.dataDir, 'run', 'endpoints.json'), { force: true });
@@ -121,8 +123,10 @@ export class LocalNode {
     });
   }
 
+  /** Nothing happens when the process is gone already. */
   signal(name: NodeJS.Signals): void {
-    process.kill(this.pid, name);
+    if (this.#wrapped) process.kill(this.pid, name);
+    else this.process.kill(name);
   }
 
   /** SIGTERM, and the exit that follows. */
