@@ -65,7 +65,8 @@ export async function runTestnet({ nodes, ports, directory, insecure, out }: Tes
     }
     const running = cluster.nodes.filter(({ hasExited }) => !hasExited);
     const exits = await Promise.all(running.map((node) => node.stop()));
-    return exits.every(({ code }) => code === 0) ? 0 : 1;
+    // Ctrl-C reaches them too, and one that was still starting ends by it.
+    return exits.every(({ code, signal }) => code === 0 || signal === 'SIGINT') ? 0 : 1;
   } finally {
     rmSync(file, { force: true });
     await cluster.dispose();

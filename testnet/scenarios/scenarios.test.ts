@@ -11,11 +11,14 @@ import test, { type ExecutionContext } from 'ava';
 import type { JsonObject } from '../../protocol/json.js';
 import { eventually } from '../e2e/subject.js';
 import { parseMetrics } from '../local/metrics.js';
+import { fencesOf, missingLine } from '../markdown.js';
 import { Artifacts } from './artifacts.js';
 import { pinnedScenario } from './pinned.js';
 import { roundsScenario } from './rounds.js';
 import { FAILED, playOn, runScenario, type Scenario } from './run.js';
 import { Stage } from './stage.js';
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
 function directory(t: ExecutionContext): string {
   const made = mkdtempSync(join(tmpdir(), 'quorate-scenario-'));
@@ -28,22 +31,22 @@ const json = (...path: string[]): JsonObject => JSON.parse(readFileSync(join(...
 test.serial('TN-2, TN-3, NET-2, IN-5: four rounds over pinned TLS and three of observations pass', async (t) => {
   t.timeout(240_000);
   const place = directory(t);
+  const [pinned, rounds] = [join(place, pinnedScenario.artifacts), join(place, roundsScenario.artifacts)];
   const stage = await Stage.make('auto');
   t.teardown(() => stage.dispose());
   await stage.start();
   let printed = '';
   const play = (scenario: Scenario) =>
-    playOn(stage, scenario, new Artifacts(join(place, scenario.name), scenario), (text) => {
+    playOn(stage, scenario, new Artifacts(join(place, scenario.artifacts), scenario), (text) => {
       printed += text;
     });
 
-  mkdirSync(join(place, 'pinned', 'round_9'), { recursive: true });
-  writeFileSync(join(place, 'pinned', 'mine.txt'), 'kept');
+  mkdirSync(join(pinned, 'round_9'), { recursive: true });
+  writeFileSync(join(pinned, 'mine.txt'), 'kept');
   t.is(await play(pinnedScenario), 0, printed);
-  const rounds = ['round_1', 'round_2', 'round_3', 'round_4'];
-  t.deepEqual(readdirSync(join(place, 'pinned')).sort(), ['mine.txt', ...rounds, 'verdict.json']);
-  t.deepEqual(json(place, 'pinned', 'verdict.json'), { scenario: 'pinned', passed: true, faults: [] });
-  const third = join(place, 'pinned', 'round_3');
+  t.deepEqual(readdirSync(pinned).sort(), ['mine.txt', 'round_1', 'round_2', 'round_3', 'round_4', 'verdict.json']);
+  t.deepEqual(json(pinned, 'verdict.json'), { scenario: 'pinned', passed: true, faults: [] });
+  const third = join(pinned, 'round_3');
   t.is(json(third, 'node_3.json').round, null, 'cut off');
   for (const node of [1, 2]) {
     t.regex(
@@ -56,10 +59,14 @@ test.serial('TN-2, TN-3, NET-2, IN-5: four rounds over pinned TLS and three of o
 
   t.is(await play(roundsScenario), 0, printed);
   for (const node of [1, 2, 3]) {
-    const said = json(place, 'rounds', 'round_3', `node_${node}.json`);
+    const said = json(rounds, 'round_3', `node_${node}.json`);
     t.like(said, { round: { status: 'Complete', consensus_tis: 0.865 }, status: { byzantine_nodes: 1 }, node });
     t.like((said.excluded as JsonObject[])[0], { node_id: stage.nodeId(2), reason: 'ConflictingObservations' });
   }
+
+  const tables = fencesOf(readFileSync(join(ROOT, 'testnet', 'README.md'), 'utf8')).filter(({ tag }) => tag === 'run');
+  t.is(tables.length, 2);
+  for (const { text } of tables) t.is(missingLine(text, printed), null, printed);
 
   const happens = 'nothing';
   const never = () => Promise.reject(new Error('played after a fault'));
@@ -79,9 +86,9 @@ test.serial('TN-2, TN-3, NET-2, IN-5: four rounds over pinned TLS and three of o
   };
   t.is(await play(wrong), FAILED);
   t.regex(printed, /1 wrong .*FAULT {2}that\n {4}node 2: found that\n\nFAILED/);
-  t.deepEqual(json(place, 'rounds', 'verdict.json').faults, ['node 2: found that']);
-  t.true(readdirSync(join(place, 'rounds')).includes('node_2.log'));
-  t.false(readdirSync(join(place, 'rounds')).includes('round_2'), 'of the run before');
+  t.deepEqual(json(rounds, 'verdict.json').faults, ['node 2: found that']);
+  t.true(readdirSync(rounds).includes('node_2.log'));
+  t.false(readdirSync(rounds).includes('round_2'), 'of the run before');
 
   const expected = { roundId: 'none', status: 'Complete', observers: [1], tis: 1 } as const;
   let waits = () => {};
@@ -108,6 +115,21 @@ test.serial('TN-2, TN-3, NET-2, IN-5: four rounds over pinned TLS and three of o
   );
 });
 
+for (const script of ['run_rounds.sh', 'run_tls_pinned_rounds.sh']) {
+  test(`TN-7: ${script} runs the command with what it is given`, async (t) => {
+    const child = spawn(join(ROOT, 'testnet', 'scripts', script), ['--ports', 'some'], {
+      cwd: tmpdir(),
+      stdio: 'pipe',
+    });
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+    t.deepEqual(await once(child, 'close'), [64, null]);
+    t.regex(said, /quorate testnet (?:rounds|pinned): --ports is "some", allowed are auto and fixed\./);
+  });
+}
+
 test.serial('TN-2: a port that is taken ends the run before it begins, and says so', async (t) => {
   const server = createServer();
   // Somebody else may have it: then it is taken as well.
@@ -124,7 +146,7 @@ test.serial('TN-2: a port that is taken ends the run before it begins, and says 
 test.serial('TN-2: Ctrl-C leaves no process and no temporary file', async (t) => {
   t.timeout(120_000);
   const [place, temporary] = [directory(t), directory(t)];
-  const main = fileURLToPath(new URL('../local/main.js', import.meta.url));
+  const main = join(ROOT, 'dist', 'testnet', 'local', 'main.js');
   const words = [main, 'rounds', '--ports', 'auto', '--artifacts', place];
   const child = spawn(process.execPath, words, {
     // A group of its own, which a terminal would send the signal to.
