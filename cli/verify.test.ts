@@ -121,3 +121,27 @@ function filesOf(t: ExecutionContext): (name: string, text: string) => string {
     return path;
   };
 }
+
+test('CO-5: evidence holds or not, and none at all proves nothing; an envelope has no place beside it', async (t) => {
+  const file = filesOf(t);
+  const v = file('v.json', validators);
+  const none = await run(['verify', file('e.json', '{"evidence":[]}'), '--validators', v]);
+  t.is(none.code, 1);
+  t.regex(none.out, /FAILED {2}evidence {2}there is none in it\nNOT VALID\n$/);
+  const document = {
+    version: 1,
+    chain_id: kit.set.chainId,
+    epoch: 0,
+    rule: 'E1',
+    signer: 'node_0',
+    view: 1,
+    votes: [],
+  };
+  const one = file('e.json', JSON.stringify(document));
+  const malformed = await run(['verify', one, '--validators', v, '--json']);
+  t.is(malformed.code, 1);
+  t.like(JSON.parse(malformed.out), { valid: false, checks: { 0: { name: 'evidence', ok: false } } });
+  const beside = await run(['verify', one, '--validators', v, '--envelope', file('s.json', '{}')]);
+  t.is(beside.code, 64);
+  t.regex(beside.err, /--envelope is for receipts/);
+});

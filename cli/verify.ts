@@ -1,12 +1,13 @@
-// `quorate verify`: checks a receipt with the validator set alone, without node and network. Called by dispatch.ts.
-// The checks themselves are protocol/receipt.ts; this reads the files, says each check and sets the exit code.
+// `quorate verify`: checks a receipt, or evidence against validators, with the validator set alone, without node and network. Called
+// by dispatch.ts. The checks themselves are in protocol/; this reads the files, says each check and sets the exit code.
 import { readFileSync } from 'node:fs';
 import { isObject } from '../client/http.js';
 import { type Ed25519, loadEd25519 } from '../protocol/crypto/ed25519.js';
+import { verifyEvidenceWith } from '../protocol/evidence-verify.js';
 import { JsonError, type JsonValue, parseStrict } from '../protocol/json.js';
 import { ShapeError } from '../protocol/kinds/kind.js';
 import { readReceiptFile } from '../protocol/receipt.js';
-import { type ReceiptVerdict, type Submitted, verifyWith } from '../protocol/receipt-verify.js';
+import { type Submitted, verifyWith } from '../protocol/receipt-verify.js';
 import { parseValidatorSet, type ValidatorSet } from '../protocol/validators.js';
 import { EXIT } from '../runtime/exit-codes.js';
 import { commonOptions, usageError } from './args.js';
@@ -19,8 +20,8 @@ const UNREADABLE = 2;
 
 export const verifyCommand = defineCommand({
   name: 'verify',
-  summary: 'check a receipt offline',
-  positionals: [{ name: 'FILE', about: 'the receipt, or - for stdin', required: true }],
+  summary: 'check a receipt, or evidence, offline',
+  positionals: [{ name: 'FILE', about: 'the receipt or the evidence, or - for stdin', required: true }],
   options: {
     validators: {
       type: 'string',
@@ -36,14 +37,18 @@ A receipt proves that a quorum of validators has put a submission with this outc
 proof: the path from the submission to the root of its block, the hashes of the headers, and the signatures of the
 validators. It needs the receipt and the validator set, no node and no network. Any changed byte makes it fail.
 
-The validator set is what you trust: fetch it once, over a way you trust, and keep it.`,
+The validator set is what you trust: fetch it once, over a way you trust, and keep it.
+
+FILE may also be evidence, one document or a whole answer of GET /v1/evidence: two votes that a validator signed in one view,
+which no honest validator signs both. It holds when both signatures do.`,
   examples: [
     ['curl -s http://127.0.0.1:8080/v1/validators > validators.json', 'keep the validator set'],
     ['quorate verify r.json --validators validators.json', 'check a receipt'],
     ['quorate verify r.json --validators validators.json --envelope e.json', 'and that it is for these bytes'],
+    ['curl -s http://127.0.0.1:8080/v1/evidence | quorate verify - --validators validators.json', 'check evidence'],
   ],
   exits: [
-    [EXIT.ok.code, 'the receipt holds'],
+    [EXIT.ok.code, 'the receipt, or every piece of evidence, holds'],
     [INVALID, 'it does not; the failed checks are named'],
     [UNREADABLE, 'a file cannot be read, or is not JSON'],
     [EXIT.usage.code, 'wrong arguments'],
@@ -91,6 +96,11 @@ async function readSubmitted(
   return clientKey === undefined ? { bytes } : { bytes, publicKey: Buffer.from(clientKey, 'hex') };
 }
 
+interface Verdict {
+  readonly valid: boolean;
+  readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly detail: string }[];
+}
+
 /** A file that is JSON and no receipt is not valid: every checked byte may have been changed. */
 function verifyBytes(
   bytes: Buffer,
@@ -98,14 +108,34 @@ function verifyBytes(
   set: ValidatorSet,
   ed25519: Ed25519,
   submitted: Submitted | undefined,
-): ReceiptVerdict {
+): Verdict {
   try {
-    return verifyWith(unwrap(readReceiptFile(bytes)), set, ed25519, submitted);
+    const value = readReceiptFile(bytes);
+    const evidence = evidenceIn(value);
+    if (evidence === null) return verifyWith(unwrap(value), set, ed25519, submitted);
+    if (submitted !== undefined) throw usageError('verify', '--envelope is for receipts, and this is evidence.');
+    return verifyAll(evidence, set, ed25519);
   } catch (error) {
     if (error instanceof JsonError) throw notJson(path, error);
     if (!(error instanceof ShapeError)) throw error;
     return { valid: false, checks: [{ name: 'shape', ok: false, detail: error.message }] };
   }
+}
+
+/** A document of evidence has two votes; an answer of the API lists documents. */
+function evidenceIn(value: JsonValue): readonly JsonValue[] | null {
+  if (!isObject(value)) return null;
+  if (Array.isArray(value.evidence)) return value.evidence;
+  return value.votes === undefined ? null : [value];
+}
+
+function verifyAll(evidence: readonly JsonValue[], set: ValidatorSet, ed25519: Ed25519): Verdict {
+  const checks = evidence.map((document) => {
+    const { valid, detail } = verifyEvidenceWith(document, set, ed25519);
+    return { name: 'evidence', ok: valid, detail };
+  });
+  if (checks.length === 0) checks.push({ name: 'evidence', ok: false, detail: 'there is none in it' });
+  return { valid: checks.every(({ ok }) => ok), checks };
 }
 
 /** Without the set there is nothing to judge by: any fault in it is the file's. */

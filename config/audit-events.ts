@@ -224,7 +224,7 @@ export const AUDIT_EVENTS: { readonly [Name in AuditEventName]: AuditSpec<AuditF
     about: 'The observations of a node no longer count, by what the ledger holds against it.',
     fields: {
       node_id: 'which observer',
-      reason: '`ConflictingObservations`, `ExcessiveDeviation`, `InvalidSignature`',
+      reason: '`ConflictingObservations`, `ExcessiveDeviation`, `InvalidSignature`, `ProtocolEquivocation`',
       round_id: 'round in which it showed, or null: a bad signature is of none',
     },
   },

@@ -59,7 +59,11 @@ export function evidenceToJson(context: Context, { rule, first, second }: Eviden
  * file of another shape throws ShapeError, as nothing can be said then.
  */
 export function verifyEvidence(evidence: JsonValue, validators: JsonValue, ed25519: Ed25519): EvidenceVerdict {
-  const set = parseValidatorSet(validators);
+  return verifyEvidenceWith(evidence, parseValidatorSet(validators), ed25519);
+}
+
+/** The same under a set that was read before. */
+export function verifyEvidenceWith(evidence: JsonValue, set: ValidatorSet, ed25519: Ed25519): EvidenceVerdict {
   try {
     return judge(readEvidence(evidence), set, ed25519);
   } catch (error) {

@@ -30,7 +30,7 @@ import { certificateOf } from './catch-up.js';
 import { Checkpointer } from './checkpoint.js';
 import { Committed } from './committed.js';
 import { type ConsensusContract, consensusPolicies, type ProposeBatch } from './contract.js';
-import { type ConsensusLinks, Host } from './host.js';
+import { type ConsensusLinks, evidenceText, Host } from './host.js';
 import { Mempool, type Pooled } from './mempool.js';
 import { createMetrics } from './metrics.js';
 import { LogLedgerMismatch, replayLog } from './replay.js';
@@ -132,6 +132,10 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
       host.start();
     }
     links.ingress.onUp(tellConnected);
+    links.ingress.onUp(() => {
+      const documents = core.evidence.map((evidence) => evidenceText(context, evidence));
+      if (documents.length > 0) links.ingress.tell('evidence', { documents });
+    });
     reportChain(actor, committed, core.quarantined);
     let reported = committed.tip.height;
     const report = (): void => {

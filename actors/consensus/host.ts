@@ -1,6 +1,7 @@
 // Drives the pure core: gives it inputs, writes its records to the log, and carries its effects out once everything
 // before them is durable. Owned by actor.ts. It must never touch an effect early: that order is what makes restarts safe.
 import type { Logger } from 'pino';
+import { canonicalize } from '../../protocol/canonical.js';
 import type { Context } from '../../protocol/consensus/context.js';
 import type { Effect, Output } from '../../protocol/consensus/effect.js';
 import type { Evidence } from '../../protocol/consensus/evidence.js';
@@ -10,6 +11,7 @@ import type { BlockRef } from '../../protocol/consensus/message.js';
 import type { State as CoreState } from '../../protocol/consensus/state.js';
 import { step } from '../../protocol/consensus/step.js';
 import { FINALIZE, NOTARIZE } from '../../protocol/consensus/vote.js';
+import { evidenceToJson } from '../../protocol/evidence-verify.js';
 import { RecordType } from '../../protocol/wal-record.js';
 import { packBytes } from '../../runtime/kernel/batch.js';
 import type { Clock, Links, ReportValue, Timer } from '../../runtime/kernel/contract.js';
@@ -322,6 +324,7 @@ export class Host {
         log.error({ evidence: effect.evidence }, 'a validator signed two conflicting messages');
         this.#parts.metrics.evidence.inc({ rule: effect.evidence.rule });
         report('evidence', { ok: true, data: evidenceFacts(context, effect.evidence) });
+        this.#parts.links.ingress.tell('evidence', { documents: [evidenceText(context, effect.evidence)] });
         break;
       case 'quarantine':
         log.error({ reason: effect.reason }, 'this node is quarantined: it signs nothing');
@@ -403,6 +406,11 @@ export class Host {
       this.#recover();
     });
   }
+}
+
+/** The document that proves it to anybody. */
+export function evidenceText(context: Context, evidence: Evidence): string {
+  return canonicalize(evidenceToJson(context, evidence));
 }
 
 /** What an operator has to know of it; the votes themselves stand in the log. */

@@ -27,9 +27,9 @@ function accuser(kit: Testkit, who = kit.validators[0]!) {
 test('CO-5: a validator accuses another one once, in an entry that the ledger takes', async (t) => {
   const kit = await makeTestkit(3);
   const { found, raws } = accuser(kit);
-  found.accuse('node_1', body);
-  found.accuse('node_1', body);
-  found.accuse('node_2', body);
+  found.accuse('node_1', 'InvalidSignature', body);
+  found.accuse('node_1', 'InvalidSignature', body);
+  found.accuse('node_2', 'ProtocolEquivocation', body);
   t.is(raws.length, 2);
   const entry = entryOf(kit.validators[0]!, 'node_0', raws[0]!);
   const applied = apply(kit.view, entry, NOON_MS);
@@ -39,12 +39,12 @@ test('CO-5: a validator accuses another one once, in an entry that the ledger ta
 
 test('CO-5: nobody accuses alone, itself, a stranger, or without a vote', async (t) => {
   const alone = accuser(await makeTestkit(1));
-  alone.found.accuse('node_0', body);
+  alone.found.accuse('node_0', 'InvalidSignature', body);
   const kit = await makeTestkit(3);
   const one = accuser(kit);
-  one.found.accuse('node_0', body);
-  one.found.accuse('stranger', body);
+  one.found.accuse('node_0', 'InvalidSignature', body);
+  one.found.accuse('stranger', 'InvalidSignature', body);
   const relay = accuser(kit, kit.dev);
-  relay.found.accuse('node_1', body);
+  relay.found.accuse('node_1', 'InvalidSignature', body);
   t.deepEqual([...alone.raws, ...one.raws, ...relay.raws], []);
 });

@@ -21,6 +21,7 @@ import { Connections } from './connections.js';
 import { type IngressContract, ingressPolicies } from './contract.js';
 import { Door } from './door.js';
 import type { DoorLinks } from './door-parts.js';
+import { EvidenceBook } from './evidence.js';
 import { IdempotencyKeys } from './idempotency.js';
 import { Keyring } from './keyring.js';
 import { createMetrics } from './metrics.js';
@@ -35,6 +36,7 @@ interface State {
   readonly context: ActorContext<DoorLinks, IngressConfig>;
   readonly door: Door;
   readonly rpc: RpcParts;
+  readonly evidence: EvidenceBook;
   readonly recorded: Recorded;
   readonly idempotencyKeys: IdempotencyKeys;
   readonly server: FastifyInstance;
@@ -115,6 +117,8 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       verifyBatchSize: (waiting) => batchSize(waiting, inForce.config.settings.verify),
     });
     const signer = { nodeId: config.nodeId, ed25519, secretKey: ed25519.keyPair(config.seed).secretKey };
+    const accuser = new Accuser({ door, signer, registry: () => keyring.registry, clock });
+    const evidence = new EvidenceBook(accuser);
     const queries = new Queries({
       ledger,
       door,
@@ -123,8 +127,8 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       genesis,
       nodeId: config.nodeId,
       publicKey: config.publicKey,
+      evidence: () => evidence.text(),
     });
-    const accuser = new Accuser({ door, signer, registry: () => keyring.registry, clock });
     const server = createServer({
       door,
       batches: new Batches({
@@ -155,8 +159,9 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
         limits,
         rounds: () => queries.rounds(),
         report: (name, value) => context.report(name, value),
-        accuse: (nodeId, body) => accuser.accuse(nodeId, body),
+        accuse: (nodeId, body) => accuser.accuse(nodeId, 'InvalidSignature', body),
       },
+      evidence,
       recorded,
       idempotencyKeys,
       server,
@@ -190,6 +195,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
     refused: (state, batch) => state.door.refused(batch),
     gossiped: (state, { from, frames }) => state.door.gossiped(from, unpackBytes(frames)),
     peerUp: (state) => state.door.peerUp(),
+    evidence: (state, { documents }) => state.evidence.add(documents),
   },
   ask: {
     rpc: ({ rpc }, request) => handleRpc(rpc, request),

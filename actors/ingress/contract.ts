@@ -71,6 +71,8 @@ export type IngressContract = {
     gossiped: GossipedFrames;
     /** Consensus has come to reach this validator: it may know nothing of what waits here. */
     peerUp: { readonly nodeId: string };
+    /** Proven offences of validators, each the canonical text of its document (protocol/evidence-verify). */
+    evidence: { readonly documents: readonly string[] };
   };
   ask: {
     rpc: { request: PeerRequest; reply: PeerAnswer };
@@ -82,6 +84,7 @@ export const ingressPolicies: Policies<IngressContract> = {
     connected: { max: 4, reason: 'one for each pair of incarnations' },
     finalized: { max: 256, reason: 'one a block; of lost ones consensus tells again when ingress proposes again' },
     refused: { max: 256, reason: 'one a block' },
+    evidence: { max: 64, reason: 'one an offence, at most eight a validator; all are told again to a new ingress' },
     peerUp: { max: 256, reason: 'one a change of a connection; a lost one only delays' },
     gossiped: {
       max: 64,

@@ -21,6 +21,7 @@ export interface QueryParts {
   readonly genesis: Genesis;
   readonly nodeId: string;
   readonly publicKey: string;
+  readonly evidence: () => string;
 }
 
 export type Query = (request: FastifyRequest) => Answer | Promise<Answer>;
@@ -45,6 +46,7 @@ export class Queries {
       ['/v1/rounds', async () => answers.json(JSON.stringify(roundsAnswer(await this.rounds())))],
       ['/v1/rounds/:roundId', (request) => this.#round(request)],
       ['/v1/validators', () => answers.json(ledger.validators ?? firstValidators)],
+      ['/v1/evidence', () => answers.json(parts.evidence())],
       ['/v1/status', () => this.#status()],
     ];
   }

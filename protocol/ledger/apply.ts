@@ -177,12 +177,12 @@ function applyObservation(view: LedgerView, entry: Entry, key: string, blockTime
 /** Validators accuse observers other than themselves; what it takes to exclude one says the fold. */
 function applyAccusation(view: LedgerView, entry: Entry, key: string, blockTimeMs: number): Refusal | Applied {
   const { prepared, issuer } = entry;
-  const { nodeId } = readAccusation(prepared.payload);
+  const { nodeId, reason } = readAccusation(prepared.payload);
   if (nodeId === issuer || !view.registry.observers.has(nodeId)) {
     return payloadRefusal([{ pointer: '/node_id', found: nodeId, allowed: `an observer other than ${issuer}` }]);
   }
   const said = { nodeId, accuser: issuer, digest: prepared.digest.toString('hex') };
-  const rounds = accuse(view.rounds, said, view.tip.validatorCount, blockTimeMs);
+  const rounds = accuse(view.rounds, said, reason, view.tip.validatorCount, blockTimeMs);
   return withRounds(view, entry, key, RECORDED_TEXT, rounds);
 }
 

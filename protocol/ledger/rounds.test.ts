@@ -1,7 +1,7 @@
 // Observations in the ledger: who may make them, that each is an entry whose effect is its round and nothing else, that the
 // state digest covers rounds, and that time alone lets one fail, also in a block without entries.
 import test from 'ava';
-import { accusationPayload } from '../kinds/accusation.js';
+import { type Accusation, accusationPayload } from '../kinds/accusation.js';
 import { ROUND_TIMEOUT_MS, type RoundsState } from '../rounds/round.js';
 import { restoreRounds, roundsChange } from '../rounds/text.js';
 import { apply, type Entry, type LedgerView } from './apply.js';
@@ -143,8 +143,13 @@ test('CO-3: a stored block replays to the same rounds, on a state that was store
   t.deepEqual(result.rounds, two.changes.rounds);
 });
 
-function accusing(accuser: Signer, nodeId: string, keyId = accuser.name): Entry {
-  const payload = accusationPayload({ nodeId, body: 'ab'.repeat(32) });
+function accusing(
+  accuser: Signer,
+  nodeId: string,
+  keyId = accuser.name,
+  reason: Accusation['reason'] = 'InvalidSignature',
+): Entry {
+  const payload = accusationPayload({ nodeId, reason, body: 'ab'.repeat(32) });
   const parts = { kind: 'accusation', id: `accusation-${nodeId}`, payload };
   return entryOf(accuser, keyId, signedEnvelope(kit, accuser, parts));
 }
@@ -162,6 +167,17 @@ test('CO-5: validators accuse a node of a bad signature; one of them is not enou
   t.is(two.result.rounds!.excluded[0]!.evidence.length, 2);
   const again = executeBlock(view, decodeBlock(encodeBlock(store(kit, two))).entries.map(restoreEntry), NOON_MS);
   t.is(again.stateDigest, two.header.state_digest);
+});
+
+test('CO-5: validators that hold evidence against the votes of one exclude it; the last of them says why', (t) => {
+  const evident = (accuser: Signer) => accusing(accuser, first.name, accuser.name, 'ProtocolEquivocation');
+  const entries = [observationEntry(kit, first), accusing(second, first.name), evident(third)];
+  const { result } = makeBlock(kit, kit.view, entries);
+  t.is(result.entryCount, 3);
+  t.like(result.rounds!.excluded, [{ nodeId: first.name, reason: 'ProtocolEquivocation', roundId: null }]);
+  const payload = { node_id: first.name, reason: 'Dislike', body: 'ab'.repeat(32) };
+  const parts = { kind: 'accusation', id: 'x', payload };
+  t.is(outcomeOf(entryOf(second, second.name, signedEnvelope(kit, second, parts))), '422 payload');
 });
 
 test('CO-5: an observer that has too many rounds waiting is told to wait, and uses up no id', (t) => {

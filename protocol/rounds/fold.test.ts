@@ -249,10 +249,10 @@ test('CO-5: a bad signature excludes when f + 1 validators, and at least two whe
   t.deepEqual([1, 2, 3, 4, 6, 7, 10].map(accusersNeeded), [1, 2, 2, 2, 2, 3, 4]);
   const said = (accuser: string) => ({ nodeId: 'node_0', accuser, digest: `by ${accuser}` });
   const before = fold(3, round('r', [0.9, 0.8, 0.7]));
-  const once = accuse(before, said('node_1'), 3, 500);
+  const once = accuse(before, said('node_1'), 'InvalidSignature', 3, 500);
   t.deepEqual([once.accusations.length, once.excluded], [1, []]);
-  t.is(accuse(once, said('node_1'), 3, 600), once, 'the same word twice is one');
-  const twice = accuse(once, said('node_2'), 3, 700);
+  t.is(accuse(once, said('node_1'), 'InvalidSignature', 3, 600), once, 'the same word twice is one');
+  const twice = accuse(once, said('node_2'), 'InvalidSignature', 3, 700);
   t.deepEqual(twice.excluded, [
     {
       nodeId: 'node_0',
@@ -264,7 +264,7 @@ test('CO-5: a bad signature excludes when f + 1 validators, and at least two whe
   ]);
   t.deepEqual(twice.accusations, []);
   t.is(consensusTis(only(twice)), 0.75, 'recomputed');
-  t.is(accuse(twice, said('node_1'), 3, 800), twice);
+  t.is(accuse(twice, said('node_1'), 'InvalidSignature', 3, 800), twice);
   const { summary, changed } = roundsChange(NO_ROUNDS, once);
   t.deepEqual(
     restoreRounds(summary, (number) => new Map(changed).get(number)),

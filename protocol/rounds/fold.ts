@@ -1,6 +1,7 @@
 // The fold of final observations into rounds: every node that has the same ledger comes to the same rounds (CONSENSUS 1.11).
 // Called by ledger apply for each observation, and by executeBlock for the time that passed; once more by offline checks.
 // Must never look at anything but the state, the observation and the block time: the order of entries is its only input.
+import type { Accusation } from '../kinds/accusation.js';
 import type { Bias, Observation } from '../kinds/observation.js';
 import { BIASES, micros } from '../kinds/observation.js';
 import {
@@ -100,10 +101,16 @@ export function advance(state: RoundsState, blockTimeMs: number): RoundsState {
 }
 
 /**
- * A validator accuses a node of a bad signature. As many as `accusersNeeded` exclude it; until then the accusation is kept. The same state
- * when this validator has said so before, or the node is excluded already.
+ * A validator accuses a node. As many as `accusersNeeded` exclude it, for the reason of the last of them; until then the accusation is
+ * kept. The same state when this validator has said so before, or the node is excluded already.
  */
-export function accuse(state: RoundsState, said: AccusedBy, validatorCount: number, blockTimeMs: number): RoundsState {
+export function accuse(
+  state: RoundsState,
+  said: AccusedBy,
+  reason: Accusation['reason'],
+  validatorCount: number,
+  blockTimeMs: number,
+): RoundsState {
   const { nodeId, accuser } = said;
   const against = state.accusations.filter((each) => each.nodeId === nodeId);
   if (excludes(state, nodeId) || against.some((each) => each.accuser === accuser)) return state;
@@ -112,7 +119,7 @@ export function accuse(state: RoundsState, said: AccusedBy, validatorCount: numb
   }
   const exclusion: Exclusion = {
     nodeId,
-    reason: 'InvalidSignature',
+    reason,
     detectedAtMs: blockTimeMs,
     roundId: null,
     evidence: [...against, said].map(({ digest }) => digest),

@@ -39,7 +39,11 @@ export interface Round {
   readonly biases: readonly Bias[];
 }
 
-export type ExclusionReason = 'ConflictingObservations' | 'ExcessiveDeviation' | 'InvalidSignature';
+export type ExclusionReason =
+  | 'ConflictingObservations'
+  | 'ExcessiveDeviation'
+  | 'InvalidSignature'
+  | 'ProtocolEquivocation';
 
 /** Why the observations of a node do not count. Only a person lifts it: `excluded_until` is null in every answer. */
 export interface Exclusion {
@@ -47,7 +51,7 @@ export interface Exclusion {
   readonly reason: ExclusionReason;
   /** Block time. */
   readonly detectedAtMs: number;
-  /** Round in which it showed; null for InvalidSignature, which is of none. */
+  /** Round in which it showed; null where it was accused: that is of none. */
   readonly roundId: string | null;
   /** Digests of the signed entries that prove it: two observations of one round, three of a row, or accusations. */
   readonly evidence: readonly string[];

@@ -6,6 +6,7 @@ import { canonicalize } from '../../protocol/canonical.js';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { sha256Hex } from '../../protocol/crypto/hash.js';
 import type { JsonObject } from '../../protocol/json.js';
+import { indexKey } from '../../protocol/ledger/apply.js';
 import { BlockReceipts, blockFault, type StoredBlock } from '../../protocol/ledger/block.js';
 import { headerText } from '../../protocol/ledger/header.js';
 import { verifyWith } from '../../protocol/receipt-verify.js';
@@ -36,6 +37,7 @@ export async function checkClusterLedgers(
   const readers = dataDirs.map((directory) => LedgerReader.open(join(directory, 'ledger')));
   const [first, ...others] = readers as [LedgerReader, ...LedgerReader[]];
   const seen = new Set<string>();
+  const names = new Set<string>();
   let height = 1;
   for (let block = first.block(height); block !== undefined; block = first.block(++height)) {
     const unsound = blockFault(block);
@@ -47,8 +49,10 @@ export async function checkClusterLedgers(
       else if (contentHash(found) !== hash) fault(`block ${height} of node ${index + 2} is not the one of node 1`);
     }
     const texts = new BlockReceipts(block);
-    for (const [index, { id }] of block.entries.entries()) {
-      if (seen.has(id)) fault(`${id} is in the ledger more than once, again in block ${height}`);
+    for (const [index, { issuer, id }] of block.entries.entries()) {
+      const name = indexKey(issuer, id);
+      if (names.has(name)) fault(`${id} of ${issuer} is in the ledger more than once, again in block ${height}`);
+      names.add(name);
       seen.add(id);
       const promised = receipts.get(id);
       if (promised !== undefined && withoutCertificate(promised) !== withoutCertificate(texts.text(index))) {

@@ -30,6 +30,8 @@ export interface ClusterOptions {
   ) => Promise<{ readonly host: string; readonly port: number }>;
   /** Without TLS between the nodes. */
   readonly insecure?: boolean;
+  /** Node index → what is loaded ahead of its launcher (`node --import`), such as a fault. */
+  readonly preloads?: ReadonlyMap<number, URL>;
 }
 
 export interface Member {
@@ -57,14 +59,16 @@ export class LocalCluster {
   /** Null without TLS. */
   readonly certificates: ClusterCertificates | null;
   readonly #temporary: boolean;
+  readonly #preloads: ReadonlyMap<number, URL>;
   readonly #nodes: (LocalNode | null)[];
   readonly #atExit = (): void => this.#abandon();
 
-  private constructor(parts: Pick<LocalCluster, 'directory' | 'members' | 'certificates'>, temporary: boolean) {
+  private constructor(parts: Pick<LocalCluster, 'directory' | 'members' | 'certificates'>, options: ClusterOptions) {
     this.directory = parts.directory;
     this.members = parts.members;
     this.certificates = parts.certificates;
-    this.#temporary = temporary;
+    this.#temporary = options.directory === undefined;
+    this.#preloads = options.preloads ?? new Map();
     this.#nodes = parts.members.map(() => null);
     process.on('exit', this.#atExit);
   }
@@ -112,7 +116,7 @@ export class LocalCluster {
       writeFileSync(join(member.dataDir, 'peers.yml'), await peersText(member, members, options), { mode: 0o644 });
       writeFileSync(member.configFile, configText(member, options, tls), { mode: 0o644 });
     }
-    return new LocalCluster({ directory, members, certificates: tls }, options.directory === undefined);
+    return new LocalCluster({ directory, members, certificates: tls }, options);
   }
 
   /** Makes a cluster and waits until every node is ready. */
@@ -140,7 +144,9 @@ export class LocalCluster {
 
   launch(index: number): LocalNode {
     const { dataDir, configFile } = this.members[index]!;
-    const node = new LocalNode({ dataDir, bare: true, args: ['--config', configFile] });
+    const preload = this.#preloads.get(index);
+    const env = preload === undefined ? {} : { NODE_OPTIONS: `--import=${preload.href}` };
+    const node = new LocalNode({ dataDir, bare: true, args: ['--config', configFile], env });
     this.#nodes[index] = node;
     return node;
   }
