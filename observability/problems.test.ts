@@ -46,6 +46,7 @@ test('IN-11: published slugs keep their status', (t) => {
     'headers-too-large': 431,
     'internal-error': 500,
     overloaded: 503,
+    'mempool-full': 503,
     unavailable: 503,
     'dedup-unavailable': 503,
     quarantined: 503,

@@ -148,6 +148,12 @@ export const PROBLEMS = {
     hint: 'Wait as Retry-After says and send it again with the same id.',
     retryable: true,
   },
+  'mempool-full': {
+    title: 'As many submissions wait for a block as may',
+    status: 503,
+    hint: 'Wait as Retry-After says and send it again with the same id, or to another node.',
+    retryable: true,
+  },
   unavailable: {
     title: 'A part of this node is restarting',
     status: 503,

@@ -154,7 +154,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
 
   ask: {
     propose: (state, batch) => {
-      if (state.core.quarantined !== null) return { left: batch.lsns.map((_, index) => index) };
+      if (state.core.quarantined !== null) return { left: batch.lsns.map((_, index) => index), full: true };
       const left: number[] = [];
       let index = 0;
       for (const pooled of unpack(batch, state.nodeId)) {
@@ -162,7 +162,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
         index += 1;
       }
       state.host.pendingChanged();
-      return { left };
+      return { left, full: state.mempool.isFull(state.nodeId) };
     },
     compact: ({ checkpoints }, { all }) => checkpoints.compactNow(all),
   },

@@ -48,8 +48,11 @@ export type ConsensusContract = {
     peerState: PeerState;
   };
   ask: {
-    /** Reply: the places of those that found no room, ascending: for anybody, for their node or for their issuer. */
-    propose: { request: ProposeBatch; reply: { readonly left: readonly number[] } };
+    /**
+     * Reply: the places of those that found no room, ascending: for anybody, for their node or for their issuer; and whether
+     * there is none for this node now, whoever the issuer.
+     */
+    propose: { request: ProposeBatch; reply: { readonly left: readonly number[]; readonly full: boolean } };
     /** An operator wants the log compacted; with `all` also what age and size would keep. */
     compact: { request: { readonly all: boolean }; reply: CompactReply };
   };

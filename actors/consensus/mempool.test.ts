@@ -50,6 +50,21 @@ test('DECISIONS 25: taken round-robin by node, then by issuer: a node with many 
   t.is(issuers(mempool.take(8, 1_000)), 'bxcx');
 });
 
+test('DECISIONS 25: a node is full when its share has no room for a large body, and other nodes are not', (t) => {
+  const mempool = new Mempool(4);
+  const large = 64 * 1024;
+  let count = 0;
+  while (!mempool.isFull('node_1')) {
+    t.true(mempool.add(pooled('a', large, undefined, 'node_1')));
+    count += 1;
+  }
+  t.is(count, MEMPOOL_BYTES_MAX / 4 / large);
+  t.false(mempool.add(pooled('b', large, undefined, 'node_1')));
+  t.false(mempool.isFull('node_2'));
+  takeOut(mempool, 1, large);
+  t.false(mempool.isFull('node_1'));
+});
+
 test('DECISIONS 25: a node may fill its share of the room and no more', (t) => {
   const mempool = new Mempool(4);
   let taken = 0;

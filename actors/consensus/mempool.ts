@@ -9,6 +9,8 @@ import { ReleasingMap } from '../../runtime/kernel/releasing-map.js';
 export const MEMPOOL_ENTRIES_MAX = 50_000;
 export const MEMPOOL_BYTES_MAX = 64 * 1024 * 1024;
 const ISSUER_SHARE = 0.1;
+/** What a submission may have by default (limits.body_bytes): before its size is known it counts as this. */
+const LARGE_BODY_BYTES = 64 * 1024;
 
 export interface Pooled {
   readonly entry: Entry;
@@ -69,6 +71,11 @@ export class Mempool {
     return this.#sizeBytes;
   }
 
+  /** Whether the next submission of this node would find no room, whoever its issuer is, if it is a large one. */
+  isFull(origin: string): boolean {
+    return !this.#hasRoom(origin, LARGE_BODY_BYTES);
+  }
+
   /** Inbox records of what is here. */
   *lsns(): Generator<number> {
     for (const { pooled } of this.#slots.values()) if (pooled.lsn > 0) yield pooled.lsn;
@@ -97,14 +104,8 @@ export class Mempool {
       return true;
     }
     const { issuer, raw } = pooled.entry;
-    const share = this.#shares.get(pooled.origin);
-    const full =
-      this.#slots.size >= MEMPOOL_ENTRIES_MAX ||
-      this.#sizeBytes + raw.length > MEMPOOL_BYTES_MAX ||
-      (share !== undefined && share.count >= MEMPOOL_ENTRIES_MAX * this.#originShare) ||
-      (share?.sizeBytes ?? 0) + raw.length > MEMPOOL_BYTES_MAX * this.#originShare ||
-      (this.#issuers.get(issuer) ?? 0) >= MEMPOOL_ENTRIES_MAX * ISSUER_SHARE;
-    if (full) return false;
+    if (!this.#hasRoom(pooled.origin, raw.length)) return false;
+    if ((this.#issuers.get(issuer) ?? 0) >= MEMPOOL_ENTRIES_MAX * ISSUER_SHARE) return false;
     this.#insert(pooled, false, nowMs);
     return true;
   }
@@ -179,6 +180,16 @@ export class Mempool {
     for (const cursors of origins) for (const cursor of cursors) this.#shorten(cursor);
     this.#waiting -= taken.length;
     return taken.map(({ pooled }) => pooled);
+  }
+
+  #hasRoom(origin: string, bytes: number): boolean {
+    const share = this.#shares.get(origin);
+    return (
+      this.#slots.size < MEMPOOL_ENTRIES_MAX &&
+      this.#sizeBytes + bytes <= MEMPOOL_BYTES_MAX &&
+      (share?.count ?? 0) < MEMPOOL_ENTRIES_MAX * this.#originShare &&
+      (share?.sizeBytes ?? 0) + bytes <= MEMPOOL_BYTES_MAX * this.#originShare
+    );
   }
 
   #insert(pooled: Pooled, held: boolean, addedAtMs: number): void {

@@ -11,6 +11,7 @@ import { Gossiped } from './gossiped.js';
 import { Inbox } from './inbox.js';
 import { contentOf, packContents, packProposal } from './proposal.js';
 import { Replay } from './replay.js';
+import { Room } from './room.js';
 import { Settlements } from './settlements.js';
 import { Sharing } from './sharing.js';
 import { Signatures } from './signatures.js';
@@ -37,6 +38,7 @@ export class Door {
   /** LSNs that are being worked on: what a replay of the log must leave alone. */
   readonly #inHand = new Set<number>();
   readonly #waiting = new WaitingClients();
+  readonly #room = new Room();
   /** What several verification batches of one turn let through goes on together. */
   readonly #verified: Batch<Submission>;
   readonly #parked: Record<Parked, Submission[]> = { verify: [], admit: [], propose: [], recorded: [] };
@@ -97,6 +99,8 @@ export class Door {
     const inFlightMax = this.#parts.inFlightMax();
     if (this.#waiting.size >= inFlightMax || this.#inHand.size >= 4 * inFlightMax) return { slug: 'overloaded' };
     if (!this.#mayReachLog()) return { slug: 'unavailable', detail: 'the log is not there' };
+    const crowded = this.#room.refusal();
+    if (crowded !== null) return crowded;
     this.#waiting.add(submission, waiter);
     this.#inbox.add(submission);
     return null;
@@ -221,7 +225,7 @@ export class Door {
     const passed: Submission[] = [];
     const released: string[] = [];
     for (const submission of fresh) {
-      const refusal = this.#parts.keyring.judge(submission);
+      const refusal = this.#parts.keyring.judge(submission) ?? this.#crowded(submission);
       if (refusal === null) {
         submission.stage = 'admitted';
         passed.push(submission);
@@ -251,33 +255,51 @@ export class Door {
         submission.stage = 'proposed';
         submission.proposedAtMs = nowMs;
       }
-      const { left } = await this.#parts.links.consensus.ask('propose', batch, { transfer });
-      if (left.length > 0) this.#noRoom(left.map((index) => list[index]!));
+      const { left, full } = await this.#parts.links.consensus.ask('propose', batch, { transfer });
+      const crowded = left.map((index) => list[index]!);
+      const own = full ? [] : crowded.filter(({ origin }) => origin === '');
+      this.#room.heard(
+        full,
+        own.map(({ verifiedBy }) => verifiedBy!.issuer),
+        this.#parts.clock.monotonic(),
+      );
+      if (left.length > 0) this.#noRoom(crowded);
     } catch (error) {
       this.#park('propose', list, error);
     }
   }
 
-  /** What a peer told of may come again; a client's submission waits here. */
+  /** Why this finds no room, where its client still waits and was told of nothing: whoever was told 202 keeps his place. */
+  #crowded({ waiters, toldDurable, verifiedBy }: Submission): Refusal | null {
+    return waiters.length === 0 || toldDurable ? null : this.#room.refusalOf(verifiedBy!.issuer);
+  }
+
+  /** What a peer told of may come again, and what a client still waits for too; what was promised waits here. */
   #noRoom(list: readonly Submission[]): void {
-    this.#park(
-      'propose',
-      list.filter(({ origin }) => origin === ''),
-      null,
-    );
-    const dropped = list.filter(({ origin }) => origin !== '');
-    if (dropped.length === 0) return;
-    for (const submission of dropped) {
-      this.#gossiped.forget(submission, 'no-room');
-      this.#forget(submission);
+    const promised: Submission[] = [];
+    const dropped: Submission[] = [];
+    for (const submission of list) {
+      const crowded = this.#crowded(submission);
+      if (submission.origin === '' && crowded === null) {
+        promised.push(submission);
+        continue;
+      }
+      dropped.push(submission);
+      if (submission.origin === '') this.#refuse(submission, crowded!);
+      else {
+        this.#gossiped.forget(submission, 'no-room');
+        this.#forget(submission);
+      }
     }
-    this.#parts.links.dedup.tell('release', { keys: dropped.map(ledgerKey) });
+    this.#park('propose', promised, null);
+    if (dropped.length > 0) this.#parts.links.dedup.tell('release', { keys: dropped.map(ledgerKey) });
   }
 
   /** Consensus is heard from now on. It may have decided before on what a client or the log brought in meanwhile. */
   connected(registry: string, quarantine: string | null): void {
     this.#connected = true;
     this.#quarantine = quarantine;
+    this.#room.changed();
     this.#parts.keyring.update(registry);
     this.#proposeAgain();
     void this.replay();
@@ -299,6 +321,7 @@ export class Door {
   /** Answers every waiting client of a finalized block, with its receipt. */
   finalized(block: FinalizedBlock): void {
     this.#finalHeight = Math.max(this.#finalHeight, block.height);
+    this.#room.changed();
     if (block.registry !== null) this.#parts.keyring.update(block.registry);
     const end = this.#parts.metrics.stage('answer');
     const receipts = this.#parts.answers.receiptsOf(block);
@@ -389,7 +412,7 @@ export class Door {
     this.#resume('recorded');
     if (this.#parts.links.dedup.up) this.#resume('admit');
     if (!this.#parts.links.consensus.up) return;
-    this.#resume('propose');
+    this.#resume('propose', this.#room.mayAsk(this.#parked.propose.length, nowMs));
     if (nowMs < this.#overdueLookAtMs) return;
     this.#overdueLookAtMs = nowMs + OVERDUE_MS;
     this.#proposeAgain(nowMs - OVERDUE_MS);
@@ -412,8 +435,8 @@ export class Door {
     this.#parked[stage].push(...list);
   }
 
-  #resume(stage: Parked): void {
-    const list = this.#parked[stage].splice(0);
+  #resume(stage: Parked, count = Number.POSITIVE_INFINITY): void {
+    const list = this.#parked[stage].splice(0, count);
     if (list.length === 0) return;
     if (stage === 'verify') this.#signatures.parse(list);
     else if (stage === 'admit') void this.#dedup(list);

@@ -1,127 +1,12 @@
 // Submissions between nodes: what one door admits enters another by the same functions, once.
 import test, { type ExecutionContext } from 'ava';
-import { pino } from 'pino';
-import { Registry } from 'prom-client';
-import {
-  devEntry,
-  HMAC_SECRET,
-  hmacEntry,
-  makeBlock,
-  makeTestkit,
-  NOON_MS,
-  type Testkit,
-} from '../../protocol/ledger/testkit.js';
+import { devEntry, hmacEntry, makeBlock, makeTestkit, type Testkit } from '../../protocol/ledger/testkit.js';
 import { encodeSubmissions } from '../../protocol/peer/submission-frames.js';
-import { registryText } from '../../protocol/registry.js';
 import { InboxRoute, SettledReason } from '../../protocol/wal-record.js';
-import { unpackBytes } from '../../runtime/kernel/batch.js';
-import { ManualClock } from '../../runtime/kernel/clock.js';
-import type { ConsensusContract } from '../consensus/contract.js';
-import type { DedupContract } from '../dedup/contract.js';
-import type { GossipContract } from '../gossip/contract.js';
-import type { LedgerReader } from '../ledger/reader.js';
-import type { StoreContract } from '../store/contract.js';
 import { metricValue } from '../testing/context.js';
 import { finalMessagesOf } from '../testing/final-blocks.js';
-import { FakeLink, turns, until } from '../testing/links.js';
-import { CHECK_ED25519, type SignatureCheck } from '../verify/checks.js';
-import type { VerifyPool } from '../verify/pool.js';
-import type { WalWriterContract } from '../wal-writer/contract.js';
-import { Answers } from './answers.js';
-import { Door } from './door.js';
-import { IdempotencyKeys } from './idempotency.js';
-import { Keyring } from './keyring.js';
-import { createMetrics } from './metrics.js';
-import { Recorded } from './recorded.js';
-import { type Answer, emptySubmission } from './submission.js';
-
-const LIMITS = { max: 1_000, ttl_ms: 60_000 };
-
-interface Node {
-  readonly door: Door;
-  readonly clock: ManualClock;
-  readonly registry: Registry;
-  readonly checks: { count: number };
-  readonly wal: FakeLink<WalWriterContract>;
-  readonly consensus: FakeLink<ConsensusContract>;
-  readonly dedup: FakeLink<DedupContract>;
-  readonly gossip: FakeLink<GossipContract>;
-}
-
-function nodeOf(kit: Testkit, index: number): Node {
-  const { name, secretKey } = kit.validators[index]!;
-  const clock = new ManualClock(NOON_MS);
-  const registry = new Registry();
-  const checks = { count: 0 };
-  const wal = new FakeLink<WalWriterContract>('wal-writer');
-  let lsn = 0;
-  wal.answer('appendInbox', ({ records }) => {
-    const firstLsn = lsn + 1;
-    lsn += unpackBytes(records).length;
-    return { firstLsn };
-  });
-  wal.answer('unsettled', () => ({ records: new ArrayBuffer(4), lsns: [], types: [], next: null, until: 0 }));
-  const consensus = new FakeLink<ConsensusContract>('consensus');
-  consensus.answer('propose', () => ({ left: [] }));
-  const dedup = new FakeLink<DedupContract>('dedup');
-  dedup.answer('admit', ({ keys }) => ({
-    verdicts: keys.map(() => 'new' as const),
-    heights: keys.map(() => 0),
-    indexes: keys.map(() => 0),
-  }));
-  const gossip = new FakeLink<GossipContract>('gossip');
-  const pool = {
-    verify: async (list: readonly SignatureCheck[]) => {
-      checks.count += list.length;
-      return Uint8Array.from(list, ({ operation, signature, message, key }) =>
-        operation !== CHECK_ED25519 || kit.ed25519.verify(signature, message, key) ? 1 : 0,
-      );
-    },
-    attest: async (messages: readonly Uint8Array[]) => messages.map((message) => kit.ed25519.sign(message, secretKey)),
-  } as unknown as VerifyPool;
-  const answers = new Answers(() => 0.5);
-  const monotonic = () => clock.monotonic();
-  const ledger = { block: () => undefined } as unknown as LedgerReader;
-  const door = new Door({
-    links: { 'wal-writer': wal, dedup, consensus, store: new FakeLink<StoreContract>('store'), gossip },
-    pool,
-    keyring: new Keyring({
-      genesis: kit.genesis.registry,
-      registry: kit.genesis.registry,
-      chainId: kit.genesis.chainIdHex,
-      nodeId: name,
-      validators: new Map(kit.validators.map((each) => [each.name, each.publicKey])),
-      secrets: index === 0 ? [{ issuer: 'hmac', keyId: 'h1', secret: HMAC_SECRET }] : [],
-    }),
-    recorded: new Recorded(LIMITS, monotonic, ledger, answers),
-    answers,
-    idempotencyKeys: new IdempotencyKeys(LIMITS, monotonic),
-    metrics: createMetrics(registry, () => 0),
-    clock,
-    log: pino({ level: 'silent' }),
-    nodes: kit.validators.length,
-    inFlightMax: () => 100,
-    verifyBatchSize: () => 32,
-  });
-  door.connected(registryText(kit.genesis.registry), null);
-  return { door, clock, registry, checks, wal, consensus, dedup, gossip };
-}
-
-/** Admits a body as a client's, and gives its answers. */
-function submit({ door, clock }: Node, raw: Uint8Array): Answer[] {
-  const answers: Answer[] = [];
-  const deadlineMs = clock.monotonic() + 60_000;
-  const waiter = { requestId: 'r', deadlineMs, limitMs: deadlineMs, respondAsync: false };
-  door.admit(emptySubmission(InboxRoute.envelope, raw, 'r', null), {
-    ...waiter,
-    settle: (answer) => void answers.push(answer),
-  });
-  return answers;
-}
-
-function sentBy({ gossip }: Node): Buffer[] {
-  return gossip.told('send').flatMap(({ frames }) => unpackBytes(frames));
-}
+import { turns, until } from '../testing/links.js';
+import { type Node, nodeOf, sentBy, submit } from './door-fixture.js';
 
 function proposed({ consensus }: Node): number {
   return consensus.asked('propose').reduce((sum, { request }) => sum + request.lsns.length, 0);
@@ -245,11 +130,11 @@ test('what consensus has no room for is dropped, and taken when it comes again',
   const { kit, home, peer } = await two(t);
   submit(home, devEntry(kit, { id: 'a' }).raw);
   await until(() => sentBy(home).length === 1);
-  peer.consensus.answer('propose', ({ lsns }) => ({ left: lsns.map((_, index) => index) }));
+  peer.consensus.answer('propose', ({ lsns }) => ({ left: lsns.map((_, index) => index), full: false }));
   peer.door.gossiped('node_0', sentBy(home));
   await until(() => peer.dedup.told('release').length === 1);
   t.is(peer.door.stats().inHand, 0);
-  peer.consensus.answer('propose', () => ({ left: [] }));
+  peer.consensus.answer('propose', () => ({ left: [], full: false }));
   peer.door.gossiped('node_0', sentBy(home));
   await until(() => proposed(peer) === 2);
   t.is(peer.door.stats().pending, 1);
