@@ -13,6 +13,7 @@ import { initCommand } from './init.js';
 import { keysCommands } from './keys.js';
 import { migrateStateCommand } from './migrate-state.js';
 import { CliError, painter, printJson, type Terminal, table } from './output.js';
+import { peersCommand } from './peers.js';
 import { receiptCommand } from './receipt.js';
 import { reloadCommand } from './reload.js';
 import { reconcileCommand, roundsCommand } from './rounds.js';
@@ -25,7 +26,7 @@ import { walCommands } from './wal.js';
 
 const sections: readonly (readonly [string, readonly Command[]])[] = [
   ['Use', [startCommand, submitCommand, receiptCommand, verifyCommand, roundsCommand]],
-  ['Operate', [statusCommand, reconcileCommand, reloadCommand, ...actorsCommands, ...auditCommands]],
+  ['Operate', [statusCommand, peersCommand, reconcileCommand, reloadCommand, ...actorsCommands, ...auditCommands]],
   ['Prepare and repair', [initCommand, ...keysCommands, ...certsCommands, ...walCommands, migrateStateCommand]],
   ['Try several nodes', testnetCommands],
   ['Shell', [completionCommand(() => commands)]],

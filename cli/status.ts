@@ -10,6 +10,7 @@ import { defineCommand } from './command.js';
 import { apiUrl, dataDirectory, opsUrl } from './endpoint.js';
 import { call } from './http.js';
 import { CliError, painter, printJson, type Terminal, table } from './output.js';
+import { reachText } from './peers.js';
 
 interface Readiness {
   readonly ready: boolean;
@@ -95,10 +96,12 @@ interface Shown {
 
 function print(terminal: Terminal, { api, ops, node, readiness, actors }: Shown): void {
   const paint = painter(terminal.colours.out);
-  const facts = Object.entries(node).map(([name, value]) => [
+  const { quorum, peers: _, ...plain } = node;
+  const facts = Object.entries(plain).map(([name, value]) => [
     name.replaceAll('_', ' '),
     typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value),
   ]);
+  facts.push(['quorum', reachText(quorum)]);
   terminal.out(readiness.ready ? `${paint('green', 'ready')}\n` : `${paint('red', 'not ready')}\n`);
   for (const check of readiness.failing) terminal.out(`  ${paint('yellow', check)}\n`);
   terminal.out(table([['api', api], ['ops', ops], ...facts], '  '));

@@ -46,6 +46,15 @@ export interface NodeState {
   /** Height of the last finalized block, 0 before the first. */
   readonly height: number;
   readonly last_finalized_hash: string | null;
+  /** Validators that agree, and that this node reaches, itself included; null in a file of before the first start. */
+  readonly quorum: { readonly needed: number; readonly reached: number } | null;
+  /** The other validators, in the order of the genesis. */
+  readonly peers: readonly PeerState[];
+}
+
+export interface PeerState {
+  readonly node_id: string;
+  readonly connected: boolean;
 }
 
 export interface ByzantineNode {
@@ -89,6 +98,8 @@ export function freshState(facts: StateFacts): NodeState {
     chain_id: facts.chainId,
     height: 0,
     last_finalized_hash: null,
+    quorum: null,
+    peers: [],
   };
 }
 
@@ -161,7 +172,8 @@ function readV1(fields: Fields): StateV1 {
 
 function readV2(fields: Fields): NodeState {
   for (const name of Object.keys(freshState(NO_FACTS))) {
-    if (fields.object[name] === undefined) throw fields.wrong(name, 'a value: the field must be there');
+    if (fields.object[name] === undefined && !LATER_FIELDS.has(name))
+      throw fields.wrong(name, 'a value: the field must be there');
   }
   return {
     schema_version: STATE_VERSION,
@@ -176,8 +188,13 @@ function readV2(fields: Fields): NodeState {
     chain_id: fields.hashOrNull('chain_id'),
     height: fields.count('height'),
     last_finalized_hash: fields.hashOrNull('last_finalized_hash'),
+    quorum: fields.quorum(),
+    peers: fields.peers(),
   };
 }
+
+/** Came after the first files of layout 2 were written. */
+const LATER_FIELDS: ReadonlySet<string> = new Set(['quorum', 'peers']);
 
 const NO_FACTS: StateFacts = { nodeId: null, chainId: null, validatorCount: 0, tlsEnabled: false };
 
@@ -233,12 +250,30 @@ class Fields {
   }
 
   byzantineNodes(): ByzantineNode[] {
-    const list = this.object.byzantine_nodes;
-    if (!Array.isArray(list)) throw this.wrong('byzantine_nodes', 'a list');
-    return list.map((item, index) => {
-      if (!isObject(item)) throw this.wrong('byzantine_nodes', 'a list of objects');
-      const entry = new Fields(`${this.path}: byzantine_nodes[${index}]`, item);
+    return this.#list('byzantine_nodes').map((entry) => {
       return { node_id: entry.text('node_id'), detected_at: entry.text('detected_at'), reason: entry.text('reason') };
+    });
+  }
+
+  peers(): PeerState[] {
+    if (this.object.peers === undefined) return [];
+    return this.#list('peers').map((entry) => ({ node_id: entry.text('node_id'), connected: entry.flag('connected') }));
+  }
+
+  quorum(): NodeState['quorum'] {
+    const value = this.object.quorum ?? null;
+    if (value === null) return null;
+    if (!isObject(value)) throw this.wrong('quorum', 'an object or null');
+    const entry = new Fields(`${this.path}: quorum`, value);
+    return { needed: entry.count('needed'), reached: entry.count('reached') };
+  }
+
+  #list(name: string): Fields[] {
+    const list = this.object[name];
+    if (!Array.isArray(list)) throw this.wrong(name, 'a list');
+    return list.map((item, index) => {
+      if (!isObject(item)) throw this.wrong(name, 'a list of objects');
+      return new Fields(`${this.path}: ${name}[${index}]`, item);
     });
   }
 }

@@ -57,6 +57,8 @@ test('ST-3: version 1 becomes version 2, with backup, checksum and one audit lin
     chain_id: FACTS.chainId,
     height: 0,
     last_finalized_hash: null,
+    quorum: null,
+    peers: [],
   });
   t.deepEqual(disk.files.get(join(DIR, BACKUP_FILE)), V1);
   t.is(disk.text(join(DIR, CHECKSUM_FILE)), `${CHECKSUM}  state.backup.v1\n`);

@@ -242,6 +242,7 @@ class Running {
       this.#supervisor.on('event', (happened) => {
         if (happened.kind !== 'report') return;
         if (happened.name === 'consensus') this.#state.chainMoved(happened.value);
+        if (happened.name === 'quorum') this.#state.reachMoved(happened.value);
         if (happened.name === 'peer-listening') this.#peersListen(happened.value.data ?? {});
         if (happened.name !== 'listening') return;
         const { host, port } = happened.value.data ?? {};

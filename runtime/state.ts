@@ -7,6 +7,7 @@ import type { QuorateConfig } from '../config/schema.js';
 import { type ByzantineNode, type NodeState, writeStateFile } from '../config/state-file.js';
 import { type MigrationNote, openStateFile } from '../config/state-migration.js';
 import { event } from '../observability/events.js';
+import { quorum } from '../protocol/consensus/quorum.js';
 import { sha256Hex } from '../protocol/crypto/hash.js';
 import type { JsonObject } from '../protocol/json.js';
 import type { ReportValue } from './kernel/contract.js';
@@ -42,11 +43,14 @@ export class StateFile {
   /** Throws StateFileError, MigrationError. */
   open(): void {
     const { identity, chainId, genesis } = this.#node;
-    const validatorCount = ((JSON.parse(genesis) as JsonObject).validators as JsonObject[]).length;
+    const validators = (JSON.parse(genesis) as JsonObject).validators as JsonObject[];
+    const validatorCount = validators.length;
+    const others = validators.map(({ node_id }) => String(node_id)).filter((nodeId) => nodeId !== identity.nodeId);
+    const tlsEnabled = (this.#node.peers?.tls ?? null) !== null;
     const { state } = openStateFile({
       directory: this.#node.places.data,
       nowMs: Date.now(),
-      facts: { nodeId: identity.nodeId, chainId, validatorCount, tlsEnabled: false },
+      facts: { nodeId: identity.nodeId, chainId, validatorCount, tlsEnabled },
       audit: (event) => this.#audit.write(event),
       note: (note) => this.#note(note),
     });
@@ -57,6 +61,9 @@ export class StateFile {
       validator_count: validatorCount,
       last_boot_time: new Date().toISOString(),
       configuration_hash: configurationHash(this.#node.settings),
+      tls_enabled: tlsEnabled,
+      quorum: { needed: quorum(validatorCount), reached: validatorCount - others.length },
+      peers: others.map((nodeId) => ({ node_id: nodeId, connected: false })),
     };
     this.#write();
   }
@@ -71,6 +78,17 @@ export class StateFile {
       last_finalized_hash: height === 0 ? null : String(data.hash),
       consensus_rounds: Number(data.consensus_rounds ?? 0),
       byzantine_nodes: byzantineNodes(String(data.byzantine_nodes ?? '[]')),
+    };
+  }
+
+  /** Which validators consensus reaches. */
+  reachMoved({ data }: ReportValue): void {
+    if (this.#state === null || data === undefined) return;
+    const ids = JSON.parse(String(data.ids)) as string[];
+    this.#state = {
+      ...this.#state,
+      quorum: { needed: Number(data.quorum), reached: Number(data.reached) },
+      peers: this.#state.peers.map(({ node_id }) => ({ node_id, connected: ids.includes(node_id) })),
     };
   }
 

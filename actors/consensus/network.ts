@@ -161,7 +161,9 @@ export class Network {
     const needed = quorum(context.validators.length);
     const reached = this.#peers.connected.length + (context.self === null ? 0 : 1);
     const ok = reached >= needed;
-    const data = { connected: this.#peers.connected.length, peers: this.#peers.count, quorum: needed };
+    // A report carries plain values only.
+    const ids = JSON.stringify(this.#peers.connected);
+    const data = { connected: this.#peers.connected.length, peers: this.#peers.count, quorum: needed, reached, ids };
     const detail = `${reached} of ${context.validators.length} validators are within reach, ${needed} are needed`;
     report('quorum', { ok, detail, data });
   }

@@ -105,6 +105,11 @@ export class PeerConnection {
     return this.#phase === 'open';
   }
 
+  /** Monotonic milliseconds at which something was heard, as far as this side has looked. */
+  get heardMs(): number {
+    return this.#parts.socket.bytesRead === this.#bytesRead ? this.#heardMs : this.#parts.clock.monotonic();
+  }
+
   /** Bytes that the socket has not taken yet. */
   get bufferedBytes(): number {
     return this.#parts.ws.bufferedAmount;

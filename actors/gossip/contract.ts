@@ -27,10 +27,16 @@ export interface PeerView {
   readonly connected: boolean;
   /** Unix milliseconds of the last change of `connected`; null before the first connection. */
   readonly sinceMs: number | null;
+  /** Unix milliseconds at which something was heard of it, two seconds at most before now while it lives; null when never. */
+  readonly lastSeenMs: number | null;
   /** Who opened the connection in use; null without one. */
   readonly direction: 'dialed' | 'accepted' | null;
   /** SHA-256 of the certificate that the peer showed, masked; null without a connection or without TLS. */
   readonly fingerprint: string | null;
+  /** Unix milliseconds until which the certificate of its last connection is valid; null before one, and without TLS. */
+  readonly certificateEndMs: number | null;
+  /** Fingerprints of the certificates that it may show, masked. */
+  readonly pins: readonly string[];
   readonly queuedFrames: number;
   readonly queuedBytes: number;
   readonly breaker: 'closed' | 'open' | 'half-open';

@@ -68,6 +68,8 @@ export class Peer {
   #connection: PeerConnection | null = null;
   #connectedMs = 0;
   #sinceMs: number | null = null;
+  /** Of connections that are over. */
+  #lastSeenMs: number | null = null;
   #lastError: string | null = null;
   #breaker: Breaker = CLOSED;
   #failures = 0;
@@ -97,6 +99,11 @@ export class Peer {
 
   get sinceMs(): number | null {
     return this.#sinceMs;
+  }
+
+  /** Unix milliseconds at which something was heard; null when never. */
+  get lastSeenMs(): number | null {
+    return this.#connection === null ? this.#lastSeenMs : this.#heardAtMs(this.#connection);
   }
 
   get lastError(): string | null {
@@ -179,6 +186,7 @@ export class Peer {
     }
     if (connection !== this.#connection) return;
     this.#connection = null;
+    this.#lastSeenMs = this.#heardAtMs(connection);
     this.#lastError = `${reason}: ${detail}`;
     this.queue.clear();
     if (clock.monotonic() - this.#connectedMs >= STABLE_MS) this.#failures = 0;
@@ -219,6 +227,11 @@ export class Peer {
     if (candidate.role === old.role) return true;
     const dialerIsSmaller = (candidate.role === 'dialer') === this.#parts.ownId < this.nodeId;
     return dialerIsSmaller;
+  }
+
+  #heardAtMs({ heardMs }: PeerConnection): number {
+    const { clock } = this.#parts;
+    return Math.round(clock.now() - (clock.monotonic() - heardMs));
   }
 
   #changed(): void {

@@ -128,6 +128,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       nodeId: config.nodeId,
       publicKey: config.publicKey,
       evidence: () => evidence.text(),
+      gossip: links.gossip,
     });
     const server = createServer({
       door,

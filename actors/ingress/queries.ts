@@ -2,11 +2,15 @@
 // Who was told that something is final finds it: a read that the database cannot answer yet waits for it.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
+import { quorum as quorumOf } from '../../protocol/consensus/quorum.js';
 import type { Genesis } from '../../protocol/genesis.js';
+import type { JsonObject } from '../../protocol/json.js';
 import { ledgerPageText } from '../../protocol/ledger/block.js';
 import { roundAnswer, roundsAnswer } from '../../protocol/rounds/answer.js';
 import type { RoundsState } from '../../protocol/rounds/round.js';
 import { firstEpoch, validatorSetJson } from '../../protocol/validators.js';
+import type { Link } from '../../runtime/kernel/contract.js';
+import type { GossipContract } from '../gossip/contract.js';
 import type { LedgerReader } from '../ledger/reader.js';
 import type { Answers } from './answers.js';
 import type { Door } from './door.js';
@@ -22,6 +26,7 @@ export interface QueryParts {
   readonly nodeId: string;
   readonly publicKey: string;
   readonly evidence: () => string;
+  readonly gossip: Link<GossipContract>;
 }
 
 export type Query = (request: FastifyRequest) => Answer | Promise<Answer>;
@@ -138,7 +143,7 @@ export class Queries {
     return answers.problem({ slug: 'unknown-round', detail: `Round not found: ${roundId.slice(0, 128)}` }, request.id);
   }
 
-  #status(): Answer {
+  async #status(): Promise<Answer> {
     const { ledger, genesis, door, answers, nodeId, publicKey } = this.#parts;
     const head = ledger.head;
     const tip = head === undefined ? { height: 0, hash: genesis.chainIdHex } : (JSON.parse(head) as TipFacts);
@@ -148,9 +153,28 @@ export class Queries {
       chain_id: genesis.chainIdHex,
       height: tip.height,
       hash: tip.hash,
+      ...(await this.#reach()),
       ...door.stats(),
     };
     return answers.json(JSON.stringify(body));
+  }
+
+  /** How much of the quorum is within reach, and which peers; null where the part that knows is restarting. */
+  async #reach(): Promise<{ readonly quorum: JsonObject; readonly peers: JsonObject[] | null }> {
+    const { gossip, genesis, nodeId } = this.#parts;
+    const validators = genesis.validators.length;
+    const own = genesis.validators.some((validator) => validator.nodeId === nodeId) ? 1 : 0;
+    const quorum = { validators, needed: quorumOf(validators) };
+    try {
+      const views = await gossip.ask('peers', null, { deadlineMs: PEERS_DEADLINE_MS });
+      const reached = own + views.filter(({ validator, connected }) => validator && connected).length;
+      const peers = views.map(({ nodeId: node_id, validator, connected, sinceMs }) => {
+        return { node_id, validator, connected, since: sinceMs === null ? null : new Date(sinceMs).toISOString() };
+      });
+      return { quorum: { ...quorum, reached }, peers };
+    } catch {
+      return { quorum: { ...quorum, reached: null }, peers: null };
+    }
   }
 
   #malformed(detail: string, request: FastifyRequest): Answer {
@@ -173,6 +197,8 @@ export class Queries {
 /** A transaction of the store is a second under load; one that takes longer is not waited for. */
 const CATCH_UP_MS = 3_000;
 const CATCH_UP_STEP_MS = 10;
+/** A gossip that lives answers in a turn. */
+const PEERS_DEADLINE_MS = 1_000;
 
 interface TipFacts {
   readonly height: number;

@@ -314,6 +314,9 @@ test('CO-1: validators and status name the chain, the node and its height', asyn
   t.is(status.body.node_id, nodeId);
   t.is(status.body.public_key, publicKey);
   t.is(status.body.chain_id, validators.body.chain_id);
+  t.deepEqual(status.body.quorum, { validators: 1, needed: 1, reached: 1 });
+  t.deepEqual(status.body.peers, []);
+  t.deepEqual((await subject.api.get('/v1/evidence')).body, { evidence: [] });
   const height = Number(status.body.height);
   t.true(height >= 1);
   const page = await subject.api.get(`/v1/ledger?from=${height}&limit=1`);

@@ -65,6 +65,9 @@ test('ST-3: state.json of layout 1 is migrated at start: backup, checksum, audit
     node_id: node.endpoints.nodeId,
     validator_count: 1,
     height: 0,
+    tls_enabled: false,
+    quorum: { needed: 1, reached: 1 },
+    peers: [],
   });
   t.not(state().last_boot_time, V1.last_boot_time);
 
