@@ -222,6 +222,8 @@ export class DrillClient {
   }
 
   #remember(work: Work): void {
+    // A machine so busy that nothing was acknowledged before the end: then it is sent once more here.
+    if (this.#mode === 'finish') this.#again.push(work);
     if (this.#recent.length < REMEMBERED_BODIES) this.#recent.push(work);
     else this.#recent[this.#random.between(0, REMEMBERED_BODIES - 1)] = work;
   }
