@@ -2,7 +2,7 @@
 // real daemons. Called by `npm run testnet`, by tests and by drills. It never touches a process that it did not start, and
 // leaves nothing behind but what the caller asked it to keep.
 
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -238,12 +238,26 @@ async function takenPorts(ports: readonly number[]): Promise<number[]> {
   return ports.filter((_, index) => tried[index]!.status === 'rejected');
 }
 
+/** Below those that systems give to outgoing connections: one of these could take a port before its node listens. */
+const PORTS_FROM = 10_240;
+const PORTS_TO = 32_768;
+
 /** Ports that nobody listens on now. All are held until all are found, so that none comes twice. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, () => listen(0)));
+  const servers = await Promise.all(Array.from({ length: count }, listenAnywhere));
   const ports = servers.map((server) => (server.address() as { port: number }).port);
   await Promise.all(servers.map(closed));
   return ports;
+}
+
+async function listenAnywhere(): Promise<Server> {
+  for (;;) {
+    try {
+      return await listen(randomInt(PORTS_FROM, PORTS_TO));
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'EADDRINUSE') throw error;
+    }
+  }
 }
 
 async function listen(port: number): Promise<Server> {
