@@ -150,6 +150,9 @@ function importsOf({ tree }: Source): Import[] {
     } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
       const [target] = node.arguments;
       if (target && ts.isStringLiteral(target)) found.push({ specifier: target.text, isType: false, names: null });
+    } else if (ts.isCallExpression(node) && isRequire(node.expression)) {
+      const [target] = node.arguments;
+      if (target && ts.isStringLiteral(target)) found.push({ specifier: target.text, isType: false, names: null });
     } else if (ts.isNewExpression(node) && node.expression.getText() === 'URL' && node.arguments?.length === 2) {
       const [target, base] = node.arguments;
       // The URL of a module, as worker specs name it; other URLs may name files that are made later.
@@ -161,6 +164,11 @@ function importsOf({ tree }: Source): Import[] {
   };
   visit(tree);
   return found;
+}
+
+/** `createRequire(import.meta.url)`, which stands where it is called or under the name `load`. */
+function isRequire(callee: ts.Expression): boolean {
+  return callee.getText() === 'createRequire(import.meta.url)' || callee.getText() === 'load';
 }
 
 /** Path of the source that a relative specifier means, or null when there is none. */
@@ -205,6 +213,8 @@ function checkImports(file: Source, table: readonly Row[], exists: (path: string
 }
 
 const SODIUM = new Set(['sodium-native', 'libsodium-wrappers']);
+/** What is used where it is installed, and done without elsewhere. */
+const OPTIONAL = new Set(['pino-pretty']);
 const RANDOMNESS = new Set(['randomBytes', 'randomUUID', 'randomFillSync', 'randomInt']);
 /** What pure code may take of Node: data types, no effects. */
 const PURE_MODULES = new Set(['node:buffer', 'node:util']);
@@ -223,7 +233,7 @@ function checkPackages(file: Source, dependencies: ReadonlySet<string>, developm
     if (!isNode && builtinModules.includes(specifier)) complaints.push(`imports ${specifier} without "node:"`);
     else if (!isNode && !dependencies.has(name) && !development.has(name)) {
       complaints.push(`imports ${specifier}, which package.json does not name`);
-    } else if (!isNode && !dependencies.has(name) && !isTool(file.path) && !isType) {
+    } else if (!isNode && !dependencies.has(name) && !isTool(file.path) && !isType && !OPTIONAL.has(name)) {
       complaints.push(`imports ${specifier}, which only development installs`);
     }
     if (isTest(file.path) || isType) continue;
@@ -395,6 +405,7 @@ const PLANTED: [path: string, text: string, complaint: RegExp][] = [
   ['config/a.ts', "import 'fs';", /without "node:"/],
   ['config/a.ts', "import 'left-pad';", /package\.json does not name/],
   ['config/a.ts', "import { x } from 'ava';", /only development installs/],
+  ['config/a.ts', "createRequire(import.meta.url)('left-pad');", /package\.json does not name/],
   ['actors/a/b.ts', "import sodium from 'sodium-native';", /protocol\/crypto\/ alone/],
   ['protocol/a.ts', "import sodium from 'libsodium-wrappers';", /protocol\/crypto\/ alone/],
   ['protocol/a.ts', "import { randomBytes } from 'node:crypto';", /node:crypto/],

@@ -1,10 +1,12 @@
 // --print-config: the settings in force as YAML that can be read back, each with its origin. Called by the daemon and
 // the CLI. No setting holds a secret, and it must stay so: keys come from files and QUORATE_SIGNING_KEY only.
-import { stringify } from 'yaml';
+import { createRequire } from 'node:module';
 import { FIELDS } from './fields.js';
 import type { LoadedConfig, Provenance } from './load.js';
 import { valueAt } from './reloadable.js';
 import { FIELD_PATHS, type FieldPath } from './schema.js';
+
+const { stringify } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
 
 const COMMENT_COLUMN = 48;
 

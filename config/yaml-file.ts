@@ -1,8 +1,12 @@
 // Reads one YAML (or JSON) file into plain data that remembers where each value stood. Called by the loaders of this
 // folder. It must never run tags, follow unbounded aliases or let a duplicate key pass.
 import { readFileSync, statSync } from 'node:fs';
-import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
+import { createRequire } from 'node:module';
+import type { Document } from 'yaml';
 import { ConfigError, type ConfigProblem, configProblem } from './errors.js';
+
+/** Loaded when the first file is read: most threads that can read one never do. */
+const yaml = (): typeof import('yaml') => createRequire(import.meta.url)('yaml');
 
 export interface Place {
   readonly line: number;
@@ -59,6 +63,7 @@ export function unreadable(shownAs: string, error: unknown): ConfigProblem {
 }
 
 export function parseYaml(text: string, shownAs: string): YamlFile {
+  const { LineCounter, parseDocument } = yaml();
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, strict: true });
   const complaints = [...document.errors, ...document.warnings];
@@ -98,12 +103,13 @@ export function parseYaml(text: string, shownAs: string): YamlFile {
 function valueOffset(document: Document, path: YamlPath, placeAt: (offset: number) => Place): Place | null {
   for (let length = path.length; length >= 0; length--) {
     const node = length === 0 ? document.contents : document.getIn(path.slice(0, length), true);
-    if (isNode(node) && node.range) return placeAt(node.range[0]);
+    if (yaml().isNode(node) && node.range) return placeAt(node.range[0]);
   }
   return null;
 }
 
 function keyOffset(document: Document, path: YamlPath, placeAt: (offset: number) => Place): Place | null {
+  const { isMap, isScalar } = yaml();
   const parent = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
   if (!isMap(parent)) return null;
   for (const { key } of parent.items) {

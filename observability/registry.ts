@@ -1,6 +1,12 @@
 // Prometheus registries: one with process metrics on the main thread, a bare one in each actor. Called by the daemon
 // and by the worker bootstrap. Process metrics must never be collected in a worker: they would be summed twice.
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { createRequire } from 'node:module';
+import type { collectDefaultMetrics as CollectDefaultMetrics } from 'prom-client';
+import { Gauge, Registry } from './prom-client.js';
+
+const collectDefaultMetrics = createRequire(import.meta.url)(
+  'prom-client/lib/defaultMetrics.js',
+) as typeof CollectDefaultMetrics;
 
 export const METRIC_PREFIX = 'quorate_';
 

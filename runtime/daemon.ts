@@ -4,7 +4,6 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { Counter, type Registry } from 'prom-client';
 import { holdLedgerOpen, tree } from '../actors/tree.js';
 import type { UnsignedAuditEvent } from '../config/audit-events.js';
 import { AuditFile } from '../config/audit-file.js';
@@ -21,6 +20,7 @@ import { printConfig } from '../config/print.js';
 import { type ActorId, parseListen } from '../config/schema.js';
 import { event } from '../observability/events.js';
 import { type LogSettings, type OpenLog, openLog, wantsPretty } from '../observability/logs.js';
+import { Counter, type Registry } from '../observability/prom-client.js';
 import { createMainRegistry } from '../observability/registry.js';
 import { banner } from './banner.js';
 import { checkConfiguration } from './check-config.js';
@@ -31,6 +31,7 @@ import { systemClock } from './kernel/clock.js';
 import { crashFiles } from './kernel/crash-files.js';
 import { threadHost } from './kernel/host-thread.js';
 import type { RestartSettings } from './kernel/restart.js';
+import { inSource } from './kernel/source-places.js';
 import { supervise } from './kernel/supervisor.js';
 import type { Supervisor } from './kernel/supervisor-types.js';
 import { AuditStory } from './ops/audit-story.js';
@@ -327,7 +328,10 @@ class Running {
       force: () => void this.#fatal(EXIT.internal.code, 'the stop was forced by a second signal', 'node.stop_forced'),
     });
     process.on('uncaughtException', (error) => {
-      void this.#fatal(EXIT.internal.code, `unexpected failure on the main thread: ${error.stack ?? error.message}`);
+      void this.#fatal(
+        EXIT.internal.code,
+        `unexpected failure on the main thread: ${inSource(error.stack ?? error.message)}`,
+      );
     });
     try {
       this.#state.open();

@@ -3,10 +3,10 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { pino } from 'pino';
 import { ConfigError } from '../config/errors.js';
 import { SIGNING_KEY_VARIABLE } from '../config/key-files.js';
 import { loadConfig } from '../config/load.js';
+import { pino } from '../observability/pino.js';
 import { createGenesis } from '../protocol/genesis.js';
 import { checkChain, establish } from './identity.js';
 

@@ -27,7 +27,6 @@ if (found[0] < minimum[0] || (found[0] === minimum[0] && found[1] < minimum[1]))
 const stale = staleness(root);
 if (stale !== null) refuse(`${stale}. Run "npm ci" (or "npm run build") first.`);
 
-process.setSourceMapsEnabled(true);
 const first = process.argv[2];
 const entry = first === undefined || first.startsWith('-') ? 'runtime/daemon.js' : 'cli/main.js';
 await import(pathToFileURL(join(root, 'dist', entry)).href);

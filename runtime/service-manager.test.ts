@@ -5,7 +5,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { pino } from 'pino';
+import { pino } from '../observability/pino.js';
 import { ManualClock } from './kernel/clock.js';
 import { NotifyHelper } from './notify-helper.js';
 import { ServiceManager, watchdogUsecOf } from './service-manager.js';

@@ -3,6 +3,7 @@
 import { DataDirectoryHeld } from '../config/data-lock.js';
 import { ConfigError } from '../config/errors.js';
 import { EXIT } from './exit-codes.js';
+import { inSource } from './kernel/source-places.js';
 
 export interface StartFailure {
   readonly code: number;
@@ -17,7 +18,7 @@ export function startFailure(error: unknown): StartFailure {
   }
   if (!(error instanceof Error)) return unexpected(String(error));
   const { code, syscall, path } = error as NodeJS.ErrnoException;
-  if (code === undefined || syscall === undefined) return unexpected(error.stack ?? error.message);
+  if (code === undefined || syscall === undefined) return unexpected(inSource(error.stack ?? error.message));
   const place = path === undefined ? '' : `${path}: `;
   return { code: exitOfSystem(code), text: `quorate: ${place}${remedyOf(code)} (${syscall}: ${code})` };
 }

@@ -1,12 +1,12 @@
 // state.json while the node runs: opened (and migrated) before the actors start, kept current from what consensus
 // reports, written a last time at the stop. Owned by the daemon. It is for operators: nothing of the ledger depends on it.
 import type { Logger } from 'pino';
-import { Counter, type Registry } from 'prom-client';
 import type { NodeConfig } from '../config/node.js';
 import type { QuorateConfig } from '../config/schema.js';
 import { type ByzantineNode, type NodeState, writeStateFile } from '../config/state-file.js';
 import { type MigrationNote, openStateFile } from '../config/state-migration.js';
 import { event } from '../observability/events.js';
+import { Counter, type Registry } from '../observability/prom-client.js';
 import { quorum } from '../protocol/consensus/quorum.js';
 import { sha256Hex } from '../protocol/crypto/hash.js';
 import type { JsonObject } from '../protocol/json.js';

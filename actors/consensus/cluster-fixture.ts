@@ -1,7 +1,7 @@
 // Consensus nodes of one chain in one thread: the production host and core of each, on logs, ledgers and links in memory.
 // Called by tests of consensus only. Time stands still unless a test moves it; what is not delivered is lost, as gossip does.
-import { pino } from 'pino';
-import { Registry } from 'prom-client';
+import { pino } from '../../observability/pino.js';
+import { Registry } from '../../observability/prom-client.js';
 import type { Context } from '../../protocol/consensus/context.js';
 import { quorum } from '../../protocol/consensus/quorum.js';
 import type { State as CoreState } from '../../protocol/consensus/state.js';

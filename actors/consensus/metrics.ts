@@ -1,5 +1,5 @@
 // Metrics of consensus. Created once a thread by actor.ts.
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from '../../observability/prom-client.js';
 
 export interface ConsensusFigures {
   height(): number;

@@ -1,6 +1,6 @@
 // What a start makes of log and database: bodies that were settled early, epochs, and the two contradicting each other.
 import test from 'ava';
-import { pino } from 'pino';
+import { pino } from '../../observability/pino.js';
 import type { Certificate } from '../../protocol/consensus/certificate.js';
 import type { Context } from '../../protocol/consensus/context.js';
 import { encodeJournal } from '../../protocol/consensus/journal.js';

@@ -1,7 +1,7 @@
 // Rounds as the host tells and times them: counted once, excluded observers named, and a timer that finds its deadline.
 import test from 'ava';
-import pino from 'pino';
-import { Registry } from 'prom-client';
+import { pino } from '../../observability/pino.js';
+import { Registry } from '../../observability/prom-client.js';
 import type { Context } from '../../protocol/consensus/context.js';
 import { createState } from '../../protocol/consensus/state.js';
 import type { Entry } from '../../protocol/ledger/apply.js';

@@ -1,6 +1,6 @@
 // Dedup's metrics. Created once a thread by actor.ts. Verified submissions only ever reach it, so a flood of bad
 // signatures leaves these counters where they are (IN-2).
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from '../../observability/prom-client.js';
 
 export function createMetrics(registry: Registry, size: () => number) {
   const registers = [registry];

@@ -2,14 +2,17 @@
 // gossip. Owned by the actor. Nothing that a stranger sends may get past the handshake.
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
+import { createRequire } from 'node:module';
 import type { AddressInfo, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { WebSocketServer } from 'ws';
+import type { WebSocketServer } from 'ws';
 import type { PeerConfig, PeersConfig } from '../../config/node.js';
 import { NO_SESSION_TICKETS } from '../../protocol/crypto/certificate.js';
 import { FRAME_MAX_BYTES } from '../../protocol/peer/frame.js';
 import { GOSSIP_PATH, identify, judgeCertificate, judgePin, NODE_HEADER } from '../peer/identity.js';
 import { type HandshakeStatus, handshakeStatus } from '../peer/tls.js';
+
+const webSockets = createRequire(import.meta.url)('ws') as typeof import('ws');
 
 export interface ListenerEvents {
   handshake(status: HandshakeStatus): void;
@@ -53,7 +56,7 @@ export class PeerListener {
   constructor(config: PeersConfig, on: ListenerEvents) {
     this.#config = config;
     this.#on = on;
-    this.#upgrades = new WebSocketServer({
+    this.#upgrades = new webSockets.WebSocketServer({
       noServer: true,
       clientTracking: false,
       perMessageDeflate: false,

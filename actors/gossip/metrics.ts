@@ -1,6 +1,6 @@
 // Metrics of gossip. Created once a thread by actor.ts. Labels name configured peers and reasons of closed lists only: a
 // stranger must not be able to make up series.
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from '../../observability/prom-client.js';
 import { createTlsMetrics } from '../peer/tls-metrics.js';
 
 export interface PeerFigures {

@@ -1,9 +1,10 @@
 // One configured peer: the connection in use, what waits for it, and the attempts to have one. Owned by the roster. It must
 // never have two connections in use, and never dial faster than its backoff.
+import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import type { Counter } from 'prom-client';
-import { WebSocket } from 'ws';
+import type { WebSocket } from 'ws';
 import type { PeerConfig } from '../../config/node.js';
 import { FRAME_MAX_BYTES, frameFamily } from '../../protocol/peer/frame.js';
 import { type BackoffSettings, backoffDelayMs } from '../../runtime/kernel/backoff.js';
@@ -23,6 +24,8 @@ import type { ConnectionHandlers, PeerConnection } from './connection.js';
 import type { Lane } from './contract.js';
 import type { GossipMetrics } from './metrics.js';
 import { OutQueue } from './out-queue.js';
+
+const webSockets = createRequire(import.meta.url)('ws') as typeof import('ws');
 
 /** A lost network is tried again soon: a cluster that heals must not wait for a long backoff. */
 export const REDIAL: BackoffSettings = { floorMs: 100, factor: 2, ceilingMs: 2_000, jitter: 0.2 };
@@ -293,7 +296,7 @@ export class Peer {
   #upgrade(dialing: Dialing, socket: Socket, isTls: boolean): void {
     const { metrics, greet, ownId } = this.#parts;
     const { host, port } = this.config;
-    const ws = new WebSocket(`ws://${host.includes(':') ? `[${host}]` : host}:${port}${GOSSIP_PATH}`, {
+    const ws = new webSockets.WebSocket(`ws://${host.includes(':') ? `[${host}]` : host}:${port}${GOSSIP_PATH}`, {
       createConnection: () => socket,
       perMessageDeflate: false,
       followRedirects: false,

@@ -1,14 +1,15 @@
 // Metrics of the client-facing door. Created once a thread by actor.ts; children are kept, since looking a label up
 // costs more than counting.
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { Counter as PromCounter, Histogram as PromHistogram } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from '../../observability/prom-client.js';
 
 export type StageName = 'parse' | 'verify' | 'dedup' | 'answer';
 
 const STAGE_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
 interface RequestChildren {
-  readonly timer: Histogram.Internal<'method' | 'route'>;
-  readonly counters: Map<number, Counter.Internal>;
+  readonly timer: PromHistogram.Internal<'method' | 'route'>;
+  readonly counters: Map<number, PromCounter.Internal>;
 }
 
 export function createMetrics(registry: Registry, depth: () => number) {

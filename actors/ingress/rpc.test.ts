@@ -1,7 +1,7 @@
 // What a peer is told over /rpc/*: the bodies of FORMATS A6, whatever the door answers.
 import test from 'ava';
-import pino from 'pino';
-import { Registry } from 'prom-client';
+import { pino } from '../../observability/pino.js';
+import { Registry } from '../../observability/prom-client.js';
 import type { JsonObject } from '../../protocol/json.js';
 import { after, makeBlock, makeTestkit, observationEntry, signedObservation } from '../../protocol/ledger/testkit.js';
 import { NO_ROUNDS, type RoundsState } from '../../protocol/rounds/round.js';

@@ -1,7 +1,8 @@
 // The client API over HTTP: submissions on node's own server (submissions.ts), everything else through fastify's router.
 // Owned by the actor. It parses no body: the log comes first.
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
-import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { createRequire } from 'node:module';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { allowedMethods } from '../../observability/allowed-methods.js';
 import { event } from '../../observability/events.js';
 import { requestIdOf } from '../../observability/request-id.js';
@@ -18,6 +19,8 @@ import type { IngressConfig } from './spec.js';
 import type { Answer } from './submission.js';
 import { Submissions } from './submissions.js';
 import { waitOf } from './wait.js';
+
+const { fastify } = createRequire(import.meta.url)('fastify') as typeof import('fastify');
 
 export interface ServerParts {
   readonly door: Door;

@@ -1,7 +1,10 @@
 // The ledger database: its tables and how keys and values are spelled. Used by the store, which writes, and by readers.
 // Nothing else may know a table's layout. All values are bytes; a number is big-endian.
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { type Database, open, type RootDatabase } from 'lmdb';
+import type { Database, RootDatabase } from 'lmdb';
+
+const { open } = createRequire(import.meta.url)('lmdb') as typeof import('lmdb');
 
 /** Bumped when a table's spelling changes: a newer binary migrates, an older one refuses to open (exit 78). */
 export const LAYOUT_VERSION = 1;

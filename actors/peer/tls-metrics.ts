@@ -1,6 +1,6 @@
 // Metrics of TLS between peers, in each thread that does it. Created once a thread by gossip and rpc-client; the
 // supervisor adds up what both count. Labels name configured peers only, so that nobody outside can make up series.
-import { Counter, type Registry } from 'prom-client';
+import { Counter, type Registry } from '../../observability/prom-client.js';
 import { HANDSHAKE_STATUSES } from './tls.js';
 
 export function createTlsMetrics(registry: Registry) {

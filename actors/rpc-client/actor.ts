@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { createContext } from '../peer/tls.js';
-import { PeerCaller } from './caller.js';
+import { loadUndici, PeerCaller } from './caller.js';
 import { type PeerReply, type RpcClientContract, rpcClientPolicies } from './contract.js';
 import { createMetrics, type RpcClientMetrics } from './metrics.js';
 import type { RpcClientConfig } from './spec.js';
@@ -24,6 +24,10 @@ interface State {
 
 export default defineActor<RpcClientContract, State, NoLinks, RpcClientConfig | null>({
   policies: rpcClientPolicies,
+
+  async ahead(config) {
+    if (config !== null) loadUndici();
+  },
 
   init(context) {
     const { config } = context;

@@ -1,7 +1,8 @@
 // Calls to one peer: connections over pinned mTLS, attempts with backoff, a breaker. Owned by the actor, one for each
 // configured peer. It must never leave a call pending, nor send to anybody but this peer.
+import { createRequire } from 'node:module';
 import type { SecureContext } from 'node:tls';
-import { type Dispatcher, Pool } from 'undici';
+import type { Dispatcher, Pool } from 'undici';
 import type { PeerConfig } from '../../config/node.js';
 import {
   afterFailure,
@@ -17,6 +18,9 @@ import { DialError, dial, handshakeStatus } from '../peer/tls.js';
 import type { PeerCall, PeerOutcome, PeerReply } from './contract.js';
 import type { RpcClientMetrics } from './metrics.js';
 import { ATTEMPTS_MAX, isRetried, outcomeOf, retryDelayMs, TIMEOUT_MS } from './retry.js';
+
+/** The largest package of all: a node without peers does without. */
+export const loadUndici = (): typeof import('undici') => createRequire(import.meta.url)('undici');
 
 export interface CallerParts {
   readonly ownId: string;
@@ -46,7 +50,8 @@ export class PeerCaller {
     this.#parts = parts;
     const { context } = parts.dialing();
     const host = config.host.includes(':') ? `[${config.host}]` : config.host;
-    this.#pool = new Pool(`${context === null ? 'http' : 'https'}://${host}:${config.port}`, {
+    const undici = loadUndici();
+    this.#pool = new undici.Pool(`${context === null ? 'http' : 'https'}://${host}:${config.port}`, {
       connections: CONNECTIONS,
       pipelining: 1,
       maxResponseSize: ANSWER_MAX_BYTES,

@@ -1,5 +1,5 @@
 // Metrics of calls to peers. Created once a thread by actor.ts. Labels name configured peers and outcomes only.
-import { Counter, Histogram, type Registry } from 'prom-client';
+import { Counter, Histogram, type Registry } from '../../observability/prom-client.js';
 import { createTlsMetrics } from '../peer/tls-metrics.js';
 
 export function createMetrics(registry: Registry) {

@@ -1,5 +1,5 @@
 // The store's metrics. Created once a thread by actor.ts.
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from '../../observability/prom-client.js';
 
 export function createMetrics(registry: Registry) {
   const registers = [registry];

@@ -3,8 +3,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Logger, pino } from 'pino';
-import { Registry } from 'prom-client';
+import type { Logger } from 'pino';
+import { pino } from '../../observability/pino.js';
+import { Registry } from '../../observability/prom-client.js';
 import { ManualClock } from '../../runtime/kernel/clock.js';
 import type { ActorContext, Clock, Links, ReportValue, Vitals } from '../../runtime/kernel/contract.js';
 import { createVitals, ThreadVitals } from '../../runtime/kernel/vitals.js';

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import test, { type ExecutionContext } from 'ava';
-import { Registry } from 'prom-client';
+import { Registry } from '../../observability/prom-client.js';
 import { type Ed25519Backend, loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { sha256 } from '../../protocol/crypto/hash.js';
 import { hmacSha256 } from '../../protocol/crypto/hmac.js';

@@ -1,13 +1,16 @@
 // The Piscina pool that checks signatures in batches, off every event loop. Owned by ingress. Batches are small: two
 // verifiers must stay busy, and one large batch would leave the second idle.
+import { createRequire } from 'node:module';
 import { isDeepStrictEqual } from 'node:util';
-import { Piscina } from 'piscina';
-import { Histogram, type Registry } from 'prom-client';
+import type { Piscina } from 'piscina';
+import { Histogram, type Registry } from '../../observability/prom-client.js';
 import type { Ed25519Backend } from '../../protocol/crypto/ed25519.js';
 import { packBytes } from '../../runtime/kernel/batch.js';
 import { packChecks, type SignatureCheck } from './checks.js';
 import type { AttestRequest, VerifyRequest, VerifyThreadData } from './task.js';
 import { TaskDeadlines } from './task-deadlines.js';
+
+const { Piscina: Threads } = createRequire(import.meta.url)('piscina') as typeof import('piscina');
 
 export interface VerifyThreadsOptions extends VerifyThreadData {
   readonly threads: number;
@@ -33,7 +36,7 @@ export class VerifyThreads {
   constructor(options: VerifyThreadsOptions) {
     const { threads, backend, seed } = options;
     this.#options = options;
-    this.pool = new Piscina({
+    this.pool = new Threads({
       filename: new URL('./task.js', import.meta.url).href,
       minThreads: threads,
       maxThreads: threads,

@@ -1,5 +1,5 @@
 // The wal-writer's metrics. Created once a thread by actor.ts.
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from '../../observability/prom-client.js';
 
 /** Figures that are asked for at each scrape. */
 export interface WalWriterFigures {

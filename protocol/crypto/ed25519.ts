@@ -1,6 +1,7 @@
 // Ed25519 (RFC 8032, pure) by libsodium, native where it loads and WebAssembly elsewhere, with one acceptance rule.
 // Called by clients that sign, the verify pool, votes, receipts; the vectors beside it pin the rule on both back ends.
 // Must never verify with another library: two nodes that judge one signature differently fork the ledger.
+import { createRequire } from 'node:module';
 
 /**
  * The acceptance rule, equal on both back ends (libsodium 1.0.21 and 1.0.22). A signature (R, S) over M under A holds if
@@ -41,7 +42,7 @@ export async function loadEd25519(prefer: Ed25519Backend = 'sodium-native'): Pro
 }
 
 async function loadNative(): Promise<Ed25519> {
-  const { default: sodium } = await import('sodium-native');
+  const sodium = createRequire(import.meta.url)('sodium-native') as typeof import('sodium-native').default;
   return {
     backend: 'sodium-native',
     sign(message, secretKey) {

@@ -1,6 +1,6 @@
 // A tree that follows the configuration: after a commit, limits, times, policies and budgets are those of the new one.
 import test from 'ava';
-import { pino } from 'pino';
+import { pino } from '../../observability/pino.js';
 import { ManualClock } from './clock.js';
 import type { GroupSpec } from './contract.js';
 import { defineSpec } from './define.js';

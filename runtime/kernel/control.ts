@@ -1,13 +1,16 @@
 // The control plane: Comlink on a port of its own, one per incarnation, wrapped so that every call settles: by its
 // answer, its deadline, or the port's end. Used by the supervisor's side and by the runner; never for data.
 
+import { createRequire } from 'node:module';
 import type { MessagePort } from 'node:worker_threads';
-import * as Comlink from 'comlink';
+import type * as comlink from 'comlink';
 import type { Clock } from './contract.js';
 import type { Misdeed } from './misdeeds.js';
 import type { MetricSnapshot } from './retired.js';
 import type { Ready } from './wire.js';
 import { ActorError, fromWire, toWire, type WireError } from './wire-error.js';
+
+const Comlink = createRequire(import.meta.url)('comlink') as typeof comlink;
 
 /** `restart`: the actor cannot take its new configuration while it runs. */
 export type PrepareResult = 'prepared' | 'unchanged' | 'restart';
@@ -72,7 +75,7 @@ export function exposeControl(port: MessagePort, surface: ControlSurface): void 
       }
     };
   }
-  Comlink.expose(facade, port as unknown as Comlink.Endpoint);
+  Comlink.expose(facade, port as unknown as comlink.Endpoint);
 }
 
 type RemoteFacade = { readonly [K in ControlName]: (...args: unknown[]) => Promise<Settled> } & {
@@ -89,7 +92,7 @@ export class ComlinkControl implements Control {
   constructor(port: MessagePort, clock: Clock) {
     this.#port = port;
     this.#clock = clock;
-    this.#remote = Comlink.wrap(port as unknown as Comlink.Endpoint) as unknown as RemoteFacade;
+    this.#remote = Comlink.wrap(port as unknown as comlink.Endpoint) as unknown as RemoteFacade;
     port.on('close', () => this.close(new ActorError('peer_down', 'the control port was closed by the other side')));
     port.unref();
   }

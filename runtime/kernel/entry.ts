@@ -2,8 +2,8 @@
 // host-thread.ts only. It must keep nothing alive before the module is loaded: a module that never finishes loading
 // then ends the thread (exit code 13) at once instead of waiting for a deadline.
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { destination, pino } from 'pino';
-import { Registry } from 'prom-client';
+import { destination, pino } from '../../observability/pino.js';
+import { Registry } from '../../observability/prom-client.js';
 import { systemClock } from './clock.js';
 import { exposeControl } from './control.js';
 import type { StandbyBoot, ThreadBoot } from './host-thread.js';
@@ -13,8 +13,6 @@ import { registerThreadMetrics } from './thread-metrics.js';
 import { loadGated } from './vitals.js';
 import { BEATS } from './watchdog.js';
 import type { ActorLogOptions, Boot, LogFactory, NoticeToActor, ThreadLog } from './wire.js';
-
-process.setSourceMapsEnabled(true);
 
 /** Notices to a standby that came right behind its boot data, before it could take them. */
 const early: NoticeToActor[] = [];

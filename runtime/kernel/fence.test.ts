@@ -1,6 +1,6 @@
 // Words that were under way when their speaker was ended: none is heard once its successor is up.
 import test from 'ava';
-import { pino } from 'pino';
+import { pino } from '../../observability/pino.js';
 import { systemClock } from './clock.js';
 import { type FixtureConfig, fixtureSpec, type ListenerContract } from './fixtures/contracts.js';
 import { threadHost } from './host-thread.js';

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { pino } from 'pino';
+import { pino } from '../../observability/pino.js';
 import { systemClock } from './clock.js';
 import { type EchoContract, type FixtureConfig, fixtureSpec } from './fixtures/contracts.js';
 import { ScriptedHost } from './fixtures/scripted-host.js';

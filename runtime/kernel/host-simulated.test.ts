@@ -1,6 +1,6 @@
 // The simulated host keeps the promises of host.ts, and is as unkind as real threads are.
 import test from 'ava';
-import { pino } from 'pino';
+import { pino } from '../../observability/pino.js';
 import { ManualClock } from './clock.js';
 import type { ActorContext, Link } from './contract.js';
 import { defineActor, defineSpec } from './define.js';

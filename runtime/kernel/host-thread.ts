@@ -4,6 +4,7 @@ import { MessageChannel, MessagePort, type TransferListItem } from 'node:worker_
 import type { Clock } from './contract.js';
 import { ComlinkControl } from './control.js';
 import type { Host, HostError, HostEvents, Hosted } from './host.js';
+import { inSource } from './source-places.js';
 import { newThread, Standbys } from './standby.js';
 import { captureStack } from './thread-stack.js';
 import type { Boot, DataPort, NoticeToActor, NoticeToSupervisor } from './wire.js';
@@ -13,6 +14,8 @@ export interface ThreadHostOptions {
   readonly clock: Clock;
   /** The threads' environment: only what is listed here reaches them. Default: nothing. */
   readonly env?: Readonly<Record<string, string>>;
+  /** From the first start of an actor until its standby is made. Default: 5 s. */
+  readonly firstStandbyMs?: number;
 }
 
 /** What entry.ts finds in workerData: all of it, or for a standby what it can load ahead; the rest then comes as a message. */
@@ -96,7 +99,7 @@ function errorOf(thrown: unknown): HostError {
   const code = (thrown as { code?: unknown }).code;
   return {
     message: `${thrown.name}: ${thrown.message}`,
-    stack: thrown.stack ?? null,
+    stack: thrown.stack === undefined ? null : inSource(thrown.stack),
     code: typeof code === 'string' ? code : null,
   };
 }

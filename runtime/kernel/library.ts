@@ -1,6 +1,6 @@
 // supervise() as users of the package call it: whatever the daemon chooses for itself has a default here. Exported by
 // index.ts only; the daemon calls supervisor.ts with everything named.
-import { destination, pino } from 'pino';
+import { destination, pino } from '../../observability/pino.js';
 import { systemClock } from './clock.js';
 import { threadHost } from './host-thread.js';
 import { supervise as superviseTree } from './supervisor.js';

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { pino } from 'pino';
+import { pino } from '../../observability/pino.js';
 import { systemClock } from './clock.js';
 import { type FixtureConfig, fixtureSpec } from './fixtures/contracts.js';
 import { threadHost } from './host-thread.js';

@@ -1,6 +1,6 @@
 // One incarnation without a thread: the production Runner, Mailbox and links on a loop that a test can block, kill or
 // keep from dying. Made by host-simulated.ts. It must never run anything of an actor after its end, and never by itself.
-import { Registry } from 'prom-client';
+import { Registry } from '../../observability/prom-client.js';
 import type { Clock, Timer } from './contract.js';
 import { exposeControl } from './control.js';
 import type { HostError, HostEvents } from './host.js';

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { pino } from 'pino';
+import { pino } from '../../observability/pino.js';
 import { systemClock } from './clock.js';
 import type { ActorSpec } from './contract.js';
 import { type EchoContract, type FixtureConfig, fixtureSpec } from './fixtures/contracts.js';
@@ -25,7 +25,7 @@ function rig(t: ExecutionContext, module: string, more: Partial<ActorSpec<Fixtur
     config,
     clock: systemClock,
     random: () => 0.5,
-    host: threadHost({ clock: systemClock, env: { DIARY: diary, LOAD_MS: String(loadMs) } }),
+    host: threadHost({ clock: systemClock, firstStandbyMs: 20, env: { DIARY: diary, LOAD_MS: String(loadMs) } }),
     log: pino({ level: 'silent' }),
     actorLogOptions: { level: 'silent' },
     onFatal: () => undefined,

@@ -3,12 +3,16 @@
 import { type TransferListItem, Worker } from 'node:worker_threads';
 import type { Clock, Timer } from './contract.js';
 import type { Reservation } from './host.js';
-import type { StandbyBoot, ThreadBoot } from './host-thread.js';
+import type { StandbyBoot, ThreadBoot, ThreadHostOptions } from './host-thread.js';
 import { createVitals, VitalsView } from './vitals.js';
 
 const ENTRY = new URL('./entry.js', import.meta.url);
-/** Standbys load one after the other, this long after they were asked for: those that come up again go first. */
+/**
+ * Standbys load one after the other, this long after an actor has come up again: those that are still to come go first.
+ */
 const DELAY_MS = 1_000;
+/** And this long after the first start, which has the cores to itself: a process that ends soon makes none at all. */
+const FIRST_DELAY_MS = 5_000;
 /** A module that takes longer to load is not waited for when the process ends. */
 const LOAD_LIMIT_MS = 5_000;
 
@@ -45,14 +49,17 @@ export function newThread(
 export class Standbys {
   readonly #clock: Clock;
   readonly #env: Environment;
+  readonly #firstDelayMs: number;
+  readonly #known = new Set<string>();
   readonly #ready = new Map<string, Standby>();
   readonly #wanted = new Map<string, Reservation>();
   #timer: Timer | null = null;
   #closed = false;
 
-  constructor({ clock, env = {} }: { readonly clock: Clock; readonly env?: Environment }) {
+  constructor({ clock, env = {}, firstStandbyMs = FIRST_DELAY_MS }: ThreadHostOptions) {
     this.#clock = clock;
     this.#env = env;
+    this.#firstDelayMs = firstStandbyMs;
   }
 
   /** One that is there already is kept when it still fits. */
@@ -60,7 +67,11 @@ export class Standbys {
     const found = this.#ready.get(next.id);
     if (found !== undefined && fits(found.reservation, next)) return;
     this.#wanted.set(next.id, next);
-    this.#timer ??= this.#clock.setTimer(DELAY_MS, () => this.#makeOne());
+    const isFirst = !this.#known.has(next.id);
+    this.#known.add(next.id);
+    if (this.#timer !== null && isFirst) return;
+    this.#timer?.cancel();
+    this.#timer = this.#clock.setTimer(isFirst ? this.#firstDelayMs : DELAY_MS, () => this.#makeOne());
   }
 
   /** The thread that was made ahead for this actor, or null: it is the caller's from here on. */

@@ -1,6 +1,6 @@
 // The supervisor's own metrics. Called by the supervisor alone; scraped on the main thread. Label values are ids with
 // underscores and never carry an incarnation: series must outlive restarts.
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from '../../observability/prom-client.js';
 import type { Action } from './restart.js';
 import type { ActorState } from './supervisor-types.js';
 

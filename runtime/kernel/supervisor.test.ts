@@ -4,8 +4,8 @@ import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { pino } from 'pino';
-import { Registry } from 'prom-client';
+import { pino } from '../../observability/pino.js';
+import { Registry } from '../../observability/prom-client.js';
 import { systemClock } from './clock.js';
 import type { ActorSpec, GroupSpec, GroupStrategy } from './contract.js';
 import {
@@ -482,7 +482,7 @@ test.serial('a thread sees neither the environment nor the flags of the process'
     delete process.env.QUORATE_SIGNING_KEY;
   });
   await supervisor.start();
-  t.deepEqual(await supervisor.inspect('surroundings'), { env: {}, execArgv: [], sourceMapped: true });
+  t.deepEqual(await supervisor.inspect('surroundings'), { env: {}, execArgv: [] });
 });
 
 /** Until as many messages are on their way to, or in hand of, the actor. */

@@ -2,7 +2,7 @@
 // the main thread. It carries no submission, decides by the pure functions of order.ts and restart.ts, and must never
 // start an actor before the exit of its predecessor.
 import type { Logger } from 'pino';
-import { Registry } from 'prom-client';
+import { Registry } from '../../observability/prom-client.js';
 import { Budgets } from './budgets.js';
 import type { Clock, ContractShape, GroupSpec, Link, ReportValue } from './contract.js';
 import { FlightRecorder } from './flight-recorder.js';

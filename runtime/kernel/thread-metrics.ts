@@ -2,7 +2,7 @@
 // labelled by actor, so that the sum over threads keeps them apart.
 import { performance } from 'node:perf_hooks';
 import { getHeapStatistics } from 'node:v8';
-import { Gauge, type Registry } from 'prom-client';
+import { Gauge, type Registry } from '../../observability/prom-client.js';
 
 export function registerThreadMetrics(registry: Registry, id: string): void {
   const actor = id.replaceAll('-', '_');

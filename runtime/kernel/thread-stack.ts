@@ -1,9 +1,7 @@
 // The JavaScript stack of another thread, taken from outside while it stands still. Called by host-thread.ts for a thread
 // that hangs. It must always let go of the thread again: a paused one can neither go on nor, on some versions, be ended.
-import { readFileSync } from 'node:fs';
 import { Session } from 'node:inspector';
-import { SourceMap, type SourceMapPayload } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { sourcePlace } from './source-places.js';
 
 interface CallFrame {
   readonly functionName: string;
@@ -83,20 +81,6 @@ function frameText({ functionName, location }: CallFrame, urls: ReadonlyMap<stri
   const { scriptId, lineNumber, columnNumber = 0 } = location;
   const url = urls.get(scriptId) ?? '';
   const place =
-    original(url, lineNumber, columnNumber) ?? `${url || '<anonymous>'}:${lineNumber + 1}:${columnNumber + 1}`;
+    sourcePlace(url, lineNumber, columnNumber) ?? `${url || '<anonymous>'}:${lineNumber + 1}:${columnNumber + 1}`;
   return functionName === '' ? `    at ${place}` : `    at ${functionName} (${place})`;
-}
-
-/** The place in the source that was compiled to this one, where a source map lies beside it. */
-function original(url: string, lineNumber: number, columnNumber: number): string | null {
-  if (!url.startsWith('file:')) return null;
-  try {
-    const path = fileURLToPath(url);
-    const map = new SourceMap(JSON.parse(readFileSync(`${path}.map`, 'utf8')) as SourceMapPayload);
-    const entry = map.findEntry(lineNumber, columnNumber);
-    if (!('originalSource' in entry)) return null;
-    return `${new URL(entry.originalSource, url).href}:${entry.originalLine + 1}:${entry.originalColumn + 1}`;
-  } catch {
-    return null;
-  }
 }

@@ -4,11 +4,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { pino } from 'pino';
-import { Registry } from 'prom-client';
 import { AUDIT_EVENTS, type UnsignedAuditEvent } from '../../config/audit-events.js';
 import { AUDIT_FILE, AuditFile, type StampedEvent } from '../../config/audit-file.js';
 import { redact } from '../../observability/logs.js';
+import { pino } from '../../observability/pino.js';
+import { Registry } from '../../observability/prom-client.js';
 import { auditRecords, checkAudit } from '../../protocol/audit-check.js';
 import { AuditTrail, AuditUnwritable } from './audit-trail.js';
 

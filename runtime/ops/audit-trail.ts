@@ -2,11 +2,11 @@
 // by the daemon; ops server and reload go through it. What an operator asks for must never be done when it cannot be
 // recorded; what happens by itself must never be held up by the log.
 import type { Logger } from 'pino';
-import { Counter, Gauge, type Registry } from 'prom-client';
 import type { AuditEvent, UnsignedAuditEvent } from '../../config/audit-events.js';
 import { AUDIT_FILE, AuditFile, type AuditLimits, type StampedEvent } from '../../config/audit-file.js';
 import { event } from '../../observability/events.js';
 import { redact } from '../../observability/logs.js';
+import { Counter, Gauge, type Registry } from '../../observability/prom-client.js';
 import type { AuditHead } from '../../protocol/audit-record.js';
 import type { Check } from './health.js';
 

@@ -1,7 +1,12 @@
 // GET /metrics: the main thread's registry and every actor's, as one text. Called by the ops server. A dead or blocked
 // actor must cost a scrape no more than the supervisor's deadline; its last figures are served, marked stale.
-import { AggregatorRegistry, Gauge, type Registry } from 'prom-client';
+import { createRequire } from 'node:module';
+import { Gauge, type Registry } from '../../observability/prom-client.js';
 import type { ActorMetrics } from '../kernel/supervisor-types.js';
+
+const AggregatorRegistry = createRequire(import.meta.url)(
+  'prom-client/lib/cluster.js',
+) as typeof import('prom-client').AggregatorRegistry;
 
 export class Metrics {
   readonly #main: Registry;

@@ -1,6 +1,7 @@
 // The ops server on the main thread: metrics, health, and the admin calls behind the bearer token of the data directory.
 // Called by operators, probes and the CLI. It carries no submission, and shows no secret.
-import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { createRequire } from 'node:module';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { allowedMethods } from '../../observability/allowed-methods.js';
 import { type ProblemSlug, problem } from '../../observability/problems.js';
 import { requestIdOf } from '../../observability/request-id.js';
@@ -11,6 +12,8 @@ import { ActorError } from '../kernel/wire-error.js';
 import { type AuditTrail, AuditUnwritable } from './audit-trail.js';
 import { failing, type HealthSources, readiness } from './health.js';
 import type { Metrics } from './metrics.js';
+
+const { fastify } = createRequire(import.meta.url)('fastify') as typeof import('fastify');
 
 export interface OpsParts {
   readonly metrics: Metrics;

@@ -1,6 +1,6 @@
 // Work on the disk that takes too long: seen from the main thread, because the thread that waits for it can tell nobody.
 // Called by readiness and by the composition root. The wordings are an interface: readiness shows them.
-import { Gauge, type Registry } from 'prom-client';
+import { Gauge, type Registry } from '../../observability/prom-client.js';
 import type { ActorStatus } from '../kernel/supervisor-types.js';
 
 /** Longer than any sync of a disk that works: those of a busy one take tens of milliseconds. */

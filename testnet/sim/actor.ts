@@ -1,6 +1,6 @@
 // The actor that every simulated incarnation runs, and how it misbehaves. Called by supervisor.ts through the host's plan.
 // It runs on its thread's clock alone, so that nothing of it happens after its end.
-import { Counter } from 'prom-client';
+import { Counter } from '../../observability/prom-client.js';
 import type { ActorContext, Links } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { OUT_OF_MEMORY, type SimulatedThread, type ThreadPlan } from '../../runtime/kernel/simulated-thread.js';

@@ -1,7 +1,7 @@
 // One simulation of the whole supervisor from one seed: production code over simulated threads, under named checkers.
 // Called by the command, its shards and the tests. Two runs of one seed do the same, step by step.
 import type { Logger } from 'pino';
-import { Registry } from 'prom-client';
+import { Registry } from '../../observability/prom-client.js';
 import { SimulatedHost } from '../../runtime/kernel/host-simulated.js';
 import type { Moment, SimulatedThread } from '../../runtime/kernel/simulated-thread.js';
 import { supervise } from '../../runtime/kernel/supervisor.js';
