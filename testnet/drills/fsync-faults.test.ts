@@ -17,7 +17,6 @@ async function faults(t: ExecutionContext): Promise<void> {
     { ...under, kind: 'eio', k: 1 },
     { ...under, kind: 'eio', k: 7 },
     { ...under, kind: 'kill', k: 1 },
-    { ...under, kind: 'kill', k: 2 },
     { ...under, kind: 'kill', k: 5 },
     { syscall: 'fsync', fresh: true, kind: 'kill', k: 6 },
   ];

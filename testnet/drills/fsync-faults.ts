@@ -161,7 +161,7 @@ function wrongEnd(fault: Fault, { code, signal }: Exit, dataDir: string): string
 function strace({ syscall, kind, k }: Fault): string[] {
   const what = kind === 'eio' ? 'error=EIO' : 'signal=SIGKILL';
   // The filter spares the other system calls a stop each; with it strace 6.1 never injects a signal past the first call.
-  const quiet = ['-f', ...(kind === 'eio' ? ['--seccomp-bpf'] : []), '-qq', '-o', '/dev/null'];
+  const quiet = ['-f', ...(kind === 'eio' || k === 1 ? ['--seccomp-bpf'] : []), '-qq', '-o', '/dev/null'];
   return ['strace', ...quiet, '-e', `trace=${syscall}`, '-e', `inject=${syscall}:${what}:when=${k}`];
 }
 

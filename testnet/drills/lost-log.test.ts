@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
@@ -46,12 +47,40 @@ async function work(t: ExecutionContext, dataDir: string, client: DrillClient, s
   t.deepEqual(client.faults, []);
 }
 
-async function prepared(t: ExecutionContext): Promise<{ dataDir: string; client: DrillClient }> {
+interface Worked {
+  readonly dataDir: string;
+  /** The log as it was when the node was stopped with two segments. */
+  readonly oldLog: string;
+  readonly promises: Map<string, Promised>;
+}
+
+let made: Promise<Worked> | null = null;
+const folders: string[] = [];
+test.after.always(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A stopped node's directory with three segments of log, and what it promised: made once, a copy for each test. */
+async function prepared(t: ExecutionContext): Promise<Worked> {
+  made ??= make(t);
+  const { dataDir: original, oldLog, promises } = await made;
   const dataDir = join(temporaryDirectory(t), 'data');
+  copyDirectory(original, dataDir);
+  return { dataDir, oldLog, promises };
+}
+
+async function make(t: ExecutionContext): Promise<Worked> {
+  const folder = mkdtempSync(join(tmpdir(), 'quorate-lost-log-'));
+  folders.push(folder);
+  const dataDir = join(folder, 'data');
+  const oldLog = join(folder, 'old');
   await firstStart(dataDir);
-  const client = await newClient(t, dataDir, 'before');
-  await work(t, dataDir, client, 3);
-  return { dataDir, client };
+  const first = await newClient(t, dataDir, 'first');
+  await work(t, dataDir, first, 2);
+  copyDirectory(join(dataDir, 'wal'), oldLog);
+  const second = await newClient(t, dataDir, 'second');
+  await work(t, dataDir, second, 3);
+  return { dataDir, oldLog, promises: new Map([...first.promises, ...second.promises]) };
 }
 
 /** Nothing is admitted, everything final is served, and readiness says which command helps. */
@@ -114,22 +143,22 @@ test.serial(
   'ST-1: a damaged middle costs nothing that the ledger proves: repaired, every receipt still holds in a new epoch',
   async (t) => {
     t.timeout(120_000);
-    const { dataDir, client } = await prepared(t);
-    const before = await checkLedger(dataDir, client.promises);
+    const { dataDir, promises } = await prepared(t);
+    const before = await checkLedger(dataDir, promises);
     const middle = segments(dataDir)[1]!;
     const bytes = readFileSync(middle);
     bytes[600_000]! ^= 1;
     writeFileSync(middle, bytes);
-    await isQuarantined(t, dataDir, client.promises, /0000000000000002\.seg at byte \d+/);
+    await isQuarantined(t, dataDir, promises, /0000000000000002\.seg at byte \d+/);
     t.is(await repair(t, dataDir, 1), before.height);
-    await goesOn(t, dataDir, 1, client.promises);
+    await goesOn(t, dataDir, 1, promises);
 
     // The same again, on a log that begins with a lost part and an epoch.
     rmSync(join(dataDir, 'wal'), { recursive: true });
-    const after = await checkLedger(dataDir, client.promises);
-    await isQuarantined(t, dataDir, client.promises, /holds no log for this validator key/);
+    const after = await checkLedger(dataDir, promises);
+    await isQuarantined(t, dataDir, promises, /holds no log for this validator key/);
     t.is(await repair(t, dataDir, 2), after.height);
-    await goesOn(t, dataDir, 2, client.promises);
+    await goesOn(t, dataDir, 2, promises);
   },
 );
 
@@ -137,10 +166,10 @@ test.serial(
   'DECISIONS 27: with the ledger gone too, what the rest of the log proves stays, and receipts above it are void',
   async (t) => {
     t.timeout(120_000);
-    const { dataDir, client } = await prepared(t);
+    const { dataDir, promises } = await prepared(t);
     const node = await start(t, dataDir);
     const connections = new Connections(node.endpoints.api, 2);
-    const last = [...client.promises.values()].at(-1)!;
+    const last = [...promises.values()].at(-1)!;
     const receiptText = (await connections.get(`/v1/submissions/${last.digest}`)).text;
     const { receipt } = parseStrict(Buffer.from(receiptText)) as { receipt: JsonObject };
     connections.close();
@@ -172,16 +201,9 @@ test.serial(
   'DECISIONS 15: a log that was put back from an older copy is noticed: the ledger knows more than it does',
   async (t) => {
     t.timeout(120_000);
-    const dataDir = join(temporaryDirectory(t), 'data');
-    await firstStart(dataDir);
-    const first = await newClient(t, dataDir, 'first');
-    await work(t, dataDir, first, 2);
-    copyDirectory(join(dataDir, 'wal'), join(dataDir, '..', 'old'));
-    const second = await newClient(t, dataDir, 'second');
-    await work(t, dataDir, second, 3);
+    const { dataDir, oldLog, promises } = await prepared(t);
     rmSync(join(dataDir, 'wal'), { recursive: true });
-    copyDirectory(join(dataDir, '..', 'old'), join(dataDir, 'wal'));
-    const promises = new Map([...first.promises, ...second.promises]);
+    copyDirectory(oldLog, join(dataDir, 'wal'));
     const { height } = await checkLedger(dataDir, promises);
     await isQuarantined(t, dataDir, promises, /the ledger is at height \d+, and the log proves no more than \d+/);
     t.is(await repair(t, dataDir, 1), height);
