@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
+import { command } from './lifecycle/support.js';
 import { copyDirectory } from './local/copy.js';
 import { LocalNode } from './local/node.js';
 
@@ -34,13 +35,25 @@ async function quorate(...words: string[]): Promise<{ code: number; stdout: stri
   }
 }
 
-/** A stopped node's directory with a few final submissions. Returns the digest of the first. */
+const template = mkdtempSync(join(tmpdir(), 'quorate-quarantine-'));
+let made: Promise<string> | null = null;
+test.after.always(() => rmSync(template, { recursive: true, force: true }));
+
+/** A stopped node's directory with a few final submissions: made once, a copy for each test. Returns the digest of the first. */
 async function used(t: ExecutionContext, dataDir: string): Promise<string> {
+  const original = join(template, 'data');
+  made ??= make(t, original);
+  const digest = await made;
+  copyDirectory(original, dataDir);
+  return digest;
+}
+
+async function make(t: ExecutionContext, dataDir: string): Promise<string> {
   const node = await start(t, dataDir);
   const digests: string[] = [];
   for (const id of ['a', 'b', 'c']) {
     const words = ['submit', '--data-dir', dataDir, '--data', '{"text":"hi"}', '--id', id, '--json'];
-    digests.push((JSON.parse((await quorate(...words)).stdout) as { digest: string }).digest);
+    digests.push((JSON.parse((await command(words)).stdout) as { digest: string }).digest);
   }
   t.is((await node.stop()).code, 0);
   return digests[0]!;

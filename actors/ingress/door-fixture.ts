@@ -1,7 +1,7 @@
 // A door of one validator with stand-ins for everything around it: a log that takes all, a dedup that knows nothing, consensus as
 // the test says. Called by tests of this folder only.
-import { pino } from 'pino';
-import { Registry } from 'prom-client';
+import { pino } from '../../observability/pino.js';
+import { Registry } from '../../observability/prom-client.js';
 import { HMAC_SECRET, NOON_MS, type Testkit } from '../../protocol/ledger/testkit.js';
 import { registryText } from '../../protocol/registry.js';
 import { InboxRoute } from '../../protocol/wal-record.js';

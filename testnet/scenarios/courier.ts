@@ -2,11 +2,11 @@
 // use among themselves. Called by stage.ts. It must never go on over a connection of an earlier certificate.
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { Registry } from 'prom-client';
 import { createContext } from '../../actors/peer/tls.js';
 import { PeerCaller } from '../../actors/rpc-client/caller.js';
 import type { PeerCall, PeerReply } from '../../actors/rpc-client/contract.js';
 import { createMetrics } from '../../actors/rpc-client/metrics.js';
+import { Registry } from '../../observability/prom-client.js';
 import { readCertificates } from '../../protocol/crypto/certificate.js';
 import { systemClock } from '../../runtime/kernel/clock.js';
 import type { LocalCluster } from '../local/cluster.js';
