@@ -166,9 +166,9 @@ function importsOf({ tree }: Source): Import[] {
   return found;
 }
 
-/** `createRequire(import.meta.url)`, which stands where it is called or under the name `load`. */
+/** `createRequire(import.meta.url)`, which stands where it is called or under the name `requirePackage`. */
 function isRequire(callee: ts.Expression): boolean {
-  return callee.getText() === 'createRequire(import.meta.url)' || callee.getText() === 'load';
+  return callee.getText() === 'createRequire(import.meta.url)' || callee.getText() === 'requirePackage';
 }
 
 /** Path of the source that a relative specifier means, or null when there is none. */
@@ -213,8 +213,6 @@ function checkImports(file: Source, table: readonly Row[], exists: (path: string
 }
 
 const SODIUM = new Set(['sodium-native', 'libsodium-wrappers']);
-/** What is used where it is installed, and done without elsewhere. */
-const OPTIONAL = new Set(['pino-pretty']);
 const RANDOMNESS = new Set(['randomBytes', 'randomUUID', 'randomFillSync', 'randomInt']);
 /** What pure code may take of Node: data types, no effects. */
 const PURE_MODULES = new Set(['node:buffer', 'node:util']);
@@ -233,7 +231,7 @@ function checkPackages(file: Source, dependencies: ReadonlySet<string>, developm
     if (!isNode && builtinModules.includes(specifier)) complaints.push(`imports ${specifier} without "node:"`);
     else if (!isNode && !dependencies.has(name) && !development.has(name)) {
       complaints.push(`imports ${specifier}, which package.json does not name`);
-    } else if (!isNode && !dependencies.has(name) && !isTool(file.path) && !isType && !OPTIONAL.has(name)) {
+    } else if (!isNode && !dependencies.has(name) && !isTool(file.path) && !isType) {
       complaints.push(`imports ${specifier}, which only development installs`);
     }
     if (isTest(file.path) || isType) continue;

@@ -3,16 +3,16 @@
 import { createRequire } from 'node:module';
 import type * as client from 'prom-client';
 
-const load = createRequire(import.meta.url);
+const requirePackage = createRequire(import.meta.url);
 
-export const Registry = load('prom-client/lib/registry.js') as typeof client.Registry;
+export const Registry = requirePackage('prom-client/lib/registry.js') as typeof client.Registry;
 export type Registry = client.Registry;
 
-export const Counter = load('prom-client/lib/counter.js') as typeof client.Counter;
+export const Counter = requirePackage('prom-client/lib/counter.js') as typeof client.Counter;
 export type Counter<Label extends string = string> = client.Counter<Label>;
 
-export const Gauge = load('prom-client/lib/gauge.js') as typeof client.Gauge;
+export const Gauge = requirePackage('prom-client/lib/gauge.js') as typeof client.Gauge;
 export type Gauge<Label extends string = string> = client.Gauge<Label>;
 
-export const Histogram = load('prom-client/lib/histogram.js') as typeof client.Histogram;
+export const Histogram = requirePackage('prom-client/lib/histogram.js') as typeof client.Histogram;
 export type Histogram<Label extends string = string> = client.Histogram<Label>;
