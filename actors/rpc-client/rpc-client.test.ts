@@ -30,7 +30,7 @@ const hurriedBy = (divisor: (delayMs: number) => number): Clock => ({
 /** Waits between attempts take a hundredth of their time; the time for an answer is as long as ever. */
 const hurried = hurriedBy((delayMs) => (delayMs === TIMEOUT_MS ? 1 : 100));
 /** For a peer that never answers. */
-const impatient = hurriedBy(() => 25);
+const impatient = hurriedBy(() => 8);
 
 async function serve(t: ExecutionContext, server: Server): Promise<number> {
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
