@@ -8,7 +8,7 @@ import { disownVote, refuteTip } from './certify.js';
 import { leaderOf } from './context.js';
 import { type Evidence, evidenceFault } from './evidence.js';
 import { type BlockRef, JUSTIFICATION_MAX, type Proposal, type Vote } from './message.js';
-import { certificateOf, type ViewState, viewState, voteOf } from './state.js';
+import { certificateOf, forgottenBelow, type ViewState, viewState, voteOf } from './state.js';
 import { accuse, chargeWaste, isAccused, isHeard, refuse, type Turn } from './turn.js';
 import { FINALIZE, NOTARIZE, type VoteKind } from './vote.js';
 
@@ -23,7 +23,7 @@ export function admitVote(turn: Turn, from: number | null, vote: Vote): void {
     refuse(turn, 'malformed');
     return;
   }
-  if (view <= state.finalized.view || view > state.view + 1) {
+  if (view <= state.finalized.view || view < forgottenBelow(state) || view > state.view + 1) {
     refuse(turn, 'out-of-range');
     return;
   }
@@ -56,6 +56,7 @@ export function admitCertificate(turn: Turn, from: number | null, certificate: C
   const { kind, view, hash, signers } = certificate;
   const tip = state.finalized;
   if (view < tip.view || (view === tip.view && (kind !== FINALIZE || hash === tip.hash))) return true;
+  if (view < forgottenBelow(state)) return true;
   const entry = state.views.get(view);
   const held = certificateOf(entry, kind);
   if (held !== null && held.hash === hash) return true;

@@ -11,7 +11,7 @@ import { step } from './step.js';
 import { Cluster } from './testing/cluster.js';
 import { GENESIS } from './testing/host.js';
 import { GENESIS_HASH, mockContext, mockDigest } from './testing/random.js';
-import { FINALIZE, type VoteKind } from './vote.js';
+import { FINALIZE, NOTARIZE, type VoteKind } from './vote.js';
 
 const CALM = { endMs: 0, loss: 0, duplicate: 0, crash: 0 };
 const context = mockContext(4, 3);
@@ -92,6 +92,29 @@ test('CO-8: blocks come forward in stretches; each is recorded, committed, and f
   t.deepEqual([...peers].sort(), [0, 1, 2]);
   t.is(state.finalized.height, 200);
   t.deepEqual([state.catchup, state.syncing, state.uncommitted], [null, null, []]);
+});
+
+test('CO-8: a certificate from far below a Finalization is let go, and does not come round for ever', (t) => {
+  const blocks = chain(200);
+  const { state, feed } = behind(blocks);
+  const old = blocks[4]!.block;
+  for (const kind of [NOTARIZE, FINALIZE] as const) {
+    const certificate = certify(old, kind);
+    const { records, effects } = feed({
+      type: 'message',
+      now: 3,
+      from: 1,
+      message: { type: 'certificate', epoch: 0, certificate },
+    });
+    t.deepEqual([records, effects.filter(({ type }) => type === 'broadcast')], [[], []]);
+    // Nor do its votes one by one.
+    certificate.signers.forEach((signer, index) => {
+      const vote = { kind, view: old.view, hash: old.hash, signer, signature: certificate.signatures[index]! };
+      feed({ type: 'message', now: 4, from: signer, message: { type: 'vote', epoch: 0, vote } });
+    });
+  }
+  t.false(state.views.has(old.view));
+  t.is(state.refused['out-of-range'], 6);
 });
 
 test('CO-8: where peers say that they are far ahead, nothing is fetched by its hash', (t) => {

@@ -7,7 +7,15 @@ import { chainTo } from './chain.js';
 import { leaderOf } from './context.js';
 import { evidenceOf } from './evidence.js';
 import type { Vote } from './message.js';
-import { certificateOf, forgetDecided, type State, type ViewState, viewState, voteOf } from './state.js';
+import {
+  certificateOf,
+  forgetDecided,
+  forgottenBelow,
+  type State,
+  type ViewState,
+  viewState,
+  voteOf,
+} from './state.js';
 import { accuse, broadcast, halt, type Turn } from './turn.js';
 import { FINALIZE, NOTARIZE, NULLIFY } from './vote.js';
 
@@ -15,10 +23,10 @@ import { FINALIZE, NOTARIZE, NULLIFY } from './vote.js';
 const ALL_RELAY_MAX = 16;
 const RELAYS = 3;
 
-/** R5: store, record, broadcast once; then what follows from it (R6). Duplicates and finalized views change nothing. */
+/** R5: store, record, broadcast once; then what follows from it (R6). Duplicates and views that are over change nothing. */
 export function acceptCertificate(turn: Turn, certificate: Certificate): void {
   const { state, context } = turn;
-  if (certificate.view <= state.finalized.view) return;
+  if (certificate.view <= state.finalized.view || certificate.view < forgottenBelow(state)) return;
   const entry = viewState(state, certificate.view);
   const held = certificateOf(entry, certificate.kind);
   if (held !== null && held.hash === certificate.hash) return;

@@ -299,12 +299,17 @@ export function prune(state: State): void {
 /** Far below a Finalization nothing can change any more; certificates there still name signers, so the nearest are kept. */
 const DECIDED_VIEWS_KEPT = 64;
 
+/** Nothing of views below this one is taken in: it would be forgotten at once, and taken in again. */
+export function forgottenBelow({ decided }: State): number {
+  return decided.view - DECIDED_VIEWS_KEPT;
+}
+
 /**
  * A node that cannot commit (1.10) would hold every view of a cluster that goes on without it. What was signed below the
  * decided view binds nothing any more: nothing is ever signed there again.
  */
 export function forgetDecided(state: State, self: number | null): void {
-  const below = state.decided.view - DECIDED_VIEWS_KEPT;
+  const below = forgottenBelow(state);
   if (below <= state.finalized.view) return;
   for (const [view, entry] of state.views) {
     if (view >= below) continue;

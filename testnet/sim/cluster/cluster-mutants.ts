@@ -101,8 +101,8 @@ export const MUTANTS: readonly Mutant[] = [
   core(
     'admit',
     'votes for any view are kept',
-    'if (view <= state.finalized.view || view > state.view + 1)',
-    'if (view <= state.finalized.view)',
+    '|| view < forgottenBelow(state) || view > state.view + 1)',
+    '|| view < forgottenBelow(state))',
   ),
   core(
     'admit',
