@@ -40,9 +40,11 @@ export function simulateCluster(seed: number, options: ClusterOptions): Outcome 
   return new Cluster(seed, options).run();
 }
 
-/** The votes above it are another checker's: some may not have been durable yet. */
-function known({ ledger }: SimNode): string {
-  return `height ${ledger.height}, ${short(ledger.tip.hash)}, ${ledger.positions.size} entries`;
+/** Up to this height. The votes above it are another checker's: some may not have been durable yet. */
+function known({ ledger }: SimNode, height: number): string {
+  const blocks = ledger.executed.slice(0, height);
+  const entries = blocks.reduce((sum, { body }) => sum + body.entries.length, 0);
+  return `height ${blocks.length}, ${short(blocks.at(-1)?.body.block.hash ?? null)}, ${entries} entries`;
 }
 
 class Cluster implements Surroundings, Arena {
@@ -168,12 +170,16 @@ class Cluster implements Surroundings, Arena {
     return failed() ? 'violation' : 'one ledger';
   }
 
-  /** What was final in a node is final in it again, though its store was written behind. */
+  /**
+   * What was final in a node is final in it again, though its store was written behind. A block more is right where its
+   * record was on the way to the disk: nobody had been told of it yet.
+   */
   #restartAtRest(node: SimNode): void {
-    const before = known(node);
+    const { height } = node.ledger;
+    const before = known(node, height);
     node.end('power-cut');
     node.start();
-    const after = known(node);
+    const after = known(node, height);
     if (node.isFaulty || after === before) return;
     this.checkers.found('restart', `node ${node.index} knew ${before}, and comes back with ${after}`);
   }
