@@ -1,13 +1,11 @@
 // The shape of clients.yml as JSON Schema, and what is wrong with a file in an operator's words. Called by clients.ts.
 // It must never show the value of a secret.
-import { createRequire } from 'node:module';
 import type { ErrorObject, ValidateFunction } from 'ajv';
 import { IDENTIFIER, KIND_NAME } from '../protocol/envelope.js';
+import { Ajv } from './ajv.js';
 import { ConfigError, type ConfigProblem, configProblem, describeFound, type ProblemParts } from './errors.js';
 import { didYouMean } from './suggest.js';
 import type { YamlFile, YamlPath } from './yaml-file.js';
-
-const { Ajv } = createRequire(import.meta.url)('ajv') as typeof import('ajv');
 
 export interface KeyEntry {
   key_id: string;

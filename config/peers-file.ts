@@ -1,16 +1,14 @@
 // Reads peers.yml: the other nodes of the network, where they listen and which keys they have. Called with the other named
 // files at start, on SIGHUP and by --check-config. It must never let two entries stand for one node.
-import { createRequire } from 'node:module';
 import type { ErrorObject, ValidateFunction } from 'ajv';
 import { checkPublicKey } from '../protocol/crypto/keys.js';
 import { IDENTIFIER } from '../protocol/envelope.js';
+import { Ajv } from './ajv.js';
 import { pathText, placed } from './clients-shape.js';
 import { ConfigError, type ConfigProblem, describeFound } from './errors.js';
 import type { PeerConfig } from './node.js';
 import { didYouMean } from './suggest.js';
 import { readYamlFile, type YamlFile, type YamlPath } from './yaml-file.js';
-
-const { Ajv } = createRequire(import.meta.url)('ajv') as typeof import('ajv');
 
 export type PeerEntry = Omit<PeerConfig, 'pins'>;
 

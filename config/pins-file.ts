@@ -1,12 +1,10 @@
 // Reads and writes pinned_certs.json: which certificates each peer may show, by fingerprint. Called with the other named
 // files, by "quorate certs" and by the testnet. It must never take a pin for less than it says: what is malformed is refused.
-import { createRequire } from 'node:module';
 import type { ValidateFunction } from 'ajv';
+import { Ajv } from './ajv.js';
 import { placed } from './clients-shape.js';
 import { ConfigError, type ConfigProblem, describeFound } from './errors.js';
 import { readYamlFile, type YamlFile, type YamlPath } from './yaml-file.js';
-
-const { Ajv } = createRequire(import.meta.url)('ajv') as typeof import('ajv');
 
 export interface PinsFile {
   /** False: a mismatch is told and counted, and let in. */

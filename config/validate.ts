@@ -1,13 +1,11 @@
 // Checks plain data against the JSON Schema and says in an operator's words what is wrong. Called by load.ts for the
 // file, the environment and the flags alike. It must never change the data (no coercion, no defaults).
-import { createRequire } from 'node:module';
 import type { ErrorObject, ValidateFunction } from 'ajv';
+import { Ajv } from './ajv.js';
 import { describeFound } from './errors.js';
 import { allowedText, FIELDS, type Field, type FieldPath } from './fields.js';
 import { configSchema, type ObjectSchema, parseListen } from './schema.js';
 import { didYouMean } from './suggest.js';
-
-const { Ajv } = createRequire(import.meta.url)('ajv') as typeof import('ajv');
 
 export interface Issue {
   readonly path: readonly string[];
