@@ -16,6 +16,8 @@ export interface ThreadHostOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** From the first start of an actor until its standby is made. Default: 5 s. */
   readonly firstStandbyMs?: number;
+  /** Told each time an actor's standby has loaded: from here on its next incarnation uses it. */
+  readonly onStandby?: (actor: string) => void;
 }
 
 /** What entry.ts finds in workerData: all of it, or for a standby what it can load ahead; the rest then comes as a message. */

@@ -15,6 +15,11 @@ function rig(t: ExecutionContext, module: string, more: Partial<ActorSpec<Fixtur
   const diary = join(directory, 'diary');
   writeFileSync(diary, '');
   const config: FixtureConfig = { value: 'x', diary };
+  // What the diary says of a standby is older than what the supervisor knows of it.
+  let standbys = 0;
+  const onStandby = () => {
+    standbys++;
+  };
   const supervisor = supervise<FixtureConfig>({
     tree: {
       id: 'root',
@@ -25,7 +30,12 @@ function rig(t: ExecutionContext, module: string, more: Partial<ActorSpec<Fixtur
     config,
     clock: systemClock,
     random: () => 0.5,
-    host: threadHost({ clock: systemClock, firstStandbyMs: 20, env: { DIARY: diary, LOAD_MS: String(loadMs) } }),
+    host: threadHost({
+      clock: systemClock,
+      firstStandbyMs: 20,
+      onStandby,
+      env: { DIARY: diary, LOAD_MS: String(loadMs) },
+    }),
     log: pino({ level: 'silent' }),
     actorLogOptions: { level: 'silent' },
     onFatal: () => undefined,
@@ -42,20 +52,23 @@ function rig(t: ExecutionContext, module: string, more: Partial<ActorSpec<Fixtur
   const up = async (number: number) => {
     while (supervisor.status()[0]!.state !== 'up' || incarnation() !== number) await turn();
   };
-  return { supervisor, lines, up, config };
+  const standby = async (number: number) => {
+    while (standbys < number) await turn();
+  };
+  return { supervisor, lines, up, standby, config };
 }
 
 const turn = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 test('RT-2: the next incarnation is a thread that loaded before it was needed, and another one is made', async (t) => {
-  const { supervisor, lines, up } = rig(t, 'slow-load');
+  const { supervisor, lines, up, standby } = rig(t, 'slow-load');
   await supervisor.start();
   t.is(lines('loading'), 1);
-  while (lines('loaded') < 2) await turn();
+  await standby(1);
   await supervisor.kill('one');
   await up(2);
   t.is(lines('loading'), 2, 'nothing had to be loaded for the second incarnation');
-  while (lines('loaded') < 3) await turn();
+  await standby(2);
   await supervisor.restart('one');
   t.is(lines('loading'), 3);
 });
@@ -79,32 +92,32 @@ test('RT-6: an end waits until a standby has loaded, and takes it along', async 
 });
 
 test('RT-2: what a standby has made ahead is there at the next start, also when the configuration is another by then', async (t) => {
-  const { supervisor, lines, up, config } = rig(t, 'ahead');
+  const { supervisor, lines, up, standby, config } = rig(t, 'ahead');
   await supervisor.start();
   t.is(lines('start 1 with null'), 1);
-  while (lines('made') < 1) await turn();
+  await standby(1);
   await supervisor.kill('one');
   await up(2);
   t.is(lines('start 2 with {"of":"x"}'), 1);
-  while (lines('made') < 2) await turn();
+  await standby(2);
   await supervisor.prepare({ ...config, value: 'y' });
   await supervisor.commit();
   await supervisor.kill('one');
   await up(3);
   t.is(lines('start 3 with {"of":"x"}'), 1, 'it is for the actor to look at');
-  while (lines('made') < 3) await turn();
+  await standby(3);
   await supervisor.kill('one');
   await up(4);
   t.is(lines('start 4 with {"of":"y"}'), 1);
 });
 
 test('an actor on its standby talks, is told what came right behind its boot data, and works as any other', async (t) => {
-  const { supervisor, lines, up } = rig(t, 'echo');
+  const { supervisor, lines, up, standby } = rig(t, 'echo');
   await supervisor.start();
   const link = supervisor.link<EchoContract>('one');
   for (let number = 2; number <= 4; number++) {
     // One of them is killed before its standby is there: that must make no difference.
-    while (number !== 3 && lines('loaded') < number) await turn();
+    if (number !== 3) await standby(number === 2 ? 1 : 2);
     await supervisor.kill('one');
     supervisor.adjustLogs({ level: 'debug' });
     await up(number);

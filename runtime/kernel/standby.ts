@@ -50,16 +50,18 @@ export class Standbys {
   readonly #clock: Clock;
   readonly #env: Environment;
   readonly #firstDelayMs: number;
+  readonly #onLoaded: (actor: string) => void;
   readonly #known = new Set<string>();
   readonly #ready = new Map<string, Standby>();
   readonly #wanted = new Map<string, Reservation>();
   #timer: Timer | null = null;
   #closed = false;
 
-  constructor({ clock, env = {}, firstStandbyMs = FIRST_DELAY_MS }: ThreadHostOptions) {
+  constructor({ clock, env = {}, firstStandbyMs = FIRST_DELAY_MS, onStandby = () => {} }: ThreadHostOptions) {
     this.#clock = clock;
     this.#env = env;
     this.#firstDelayMs = firstStandbyMs;
+    this.#onLoaded = onStandby;
   }
 
   /** One that is there already is kept when it still fits. */
@@ -128,6 +130,7 @@ export class Standbys {
     const standby: Standby = { worker, reservation: next, gate: new VitalsView(gate), exited, loaded: false };
     worker.on('message', (message) => {
       standby.loaded = message === LOADED;
+      if (standby.loaded) this.#onLoaded(next.id);
     });
     this.#ready.set(next.id, standby);
     this.#timer = this.#wanted.size > 0 ? this.#clock.setTimer(DELAY_MS / 4, () => this.#makeOne()) : null;
