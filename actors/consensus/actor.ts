@@ -31,6 +31,7 @@ import { Checkpointer } from './checkpoint.js';
 import { Committed } from './committed.js';
 import { type ConsensusContract, consensusPolicies, type ProposeBatch } from './contract.js';
 import { type ConsensusLinks, evidenceText, Host } from './host.js';
+import { LogPages } from './log-pages.js';
 import { Mempool, type Pooled } from './mempool.js';
 import { createMetrics } from './metrics.js';
 import { LogLedgerMismatch, replayLog } from './replay.js';
@@ -70,6 +71,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     const { config, links, clock, log } = actor;
     const genesis = parseGenesis(JSON.parse(config.genesis) as JsonObject);
     const condition = await links['wal-writer'].ask('condition', null);
+    const pages = new LogPages(links, condition.replayFrom);
     const reader = actor.vitals.gated(() => LedgerReader.open(config.ledger));
     const committed = readCommitted(genesis, reader);
     const blocks = new Blocks(committed);
@@ -84,7 +86,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
       log,
       validators: readValidators(genesis, reader),
       quarantine: condition.quarantine,
-      from: condition.replayFrom,
+      pages,
       contextOf: contextMaker(genesis, config, await loadEd25519()),
     }).catch((error: unknown) => {
       if (error instanceof LogLedgerMismatch) actor.fatal(EXIT.data.code, error.message);

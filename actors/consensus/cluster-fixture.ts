@@ -28,6 +28,7 @@ import { Blocks } from './blocks.js';
 import { Checkpointer } from './checkpoint.js';
 import { Committed } from './committed.js';
 import { Host } from './host.js';
+import { LogPages } from './log-pages.js';
 import { Mempool } from './mempool.js';
 import { createMetrics } from './metrics.js';
 import { replayLog } from './replay.js';
@@ -234,7 +235,7 @@ export class ConsensusCluster {
       log,
       validators: kit.set,
       quarantine: null,
-      from: 1,
+      pages: new LogPages(links, 1),
       contextOf: () => this.#context(name),
     });
     const mempool = new Mempool(this.names.length);

@@ -33,6 +33,7 @@ import type { FinalizedForStore } from '../store/contract.js';
 import { contentOf, encodeBlockRecord } from './block-record.js';
 import { Blocks } from './blocks.js';
 import { Committed } from './committed.js';
+import { LogPages } from './log-pages.js';
 import { type ReplayParts, replayLog } from './replay.js';
 
 /** A log in memory, written like a node writes it. */
@@ -130,14 +131,15 @@ async function replayed(log: FakeLog, tip: Tip = log.kit.view.tip): Promise<Repl
   const link = (answer: (name: string, request: never) => object) => ({
     ask: async (name: string, request: never) => answer(name, request),
   });
+  const links = { 'wal-writer': link(walWriter), store: link(store) } as unknown as ReplayParts['links'];
   const parts = {
-    links: { 'wal-writer': link(walWriter), store: link(store) },
+    links,
     committed,
     blocks: new Blocks(committed),
     log: pino({ level: 'silent' }),
     validators: kit.set,
     quarantine: null,
-    from: 1,
+    pages: new LogPages(links, 1),
     contextOf: ({ epoch, set }: Epoch) => ({
       chainId: kit.genesis.chainId,
       epoch,

@@ -25,6 +25,7 @@ import type { Committed } from './committed.js';
 import { finalize } from './finality.js';
 import type { ConsensusLinks } from './host.js';
 import { applyBlocks } from './ledger-writer.js';
+import type { LogPages } from './log-pages.js';
 
 export interface ReplayParts {
   readonly links: Links<Pick<ConsensusLinks, 'wal-writer' | 'store'>>;
@@ -35,8 +36,8 @@ export interface ReplayParts {
   readonly validators: ValidatorSet;
   /** Why nothing may be signed, or null. */
   readonly quarantine: string | null;
-  /** First position that is needed. */
-  readonly from: number;
+  /** From the first position on that is needed. */
+  readonly pages: LogPages;
   contextOf(epoch: Epoch): Context;
 }
 
@@ -57,9 +58,7 @@ export class LogLedgerMismatch extends Error {
   }
 }
 
-const PAGE_BYTES = 1024 * 1024;
 const STORE_DEADLINE_MS = 120_000;
-const TYPES = [RecordType.inbox, RecordType.settled, RecordType.journal, RecordType.block, RecordType.epoch];
 
 /** Throws LogLedgerMismatch when the log and the database contradict each other. */
 export function replayLog(parts: ReplayParts): Promise<Replayed> {
@@ -92,11 +91,9 @@ class Replay {
   }
 
   async run(): Promise<Replayed> {
-    const { links, committed, log } = this.#parts;
-    for (let from: number | null = this.#parts.from; from !== null; ) {
-      const page = await this.#readPage(from, TYPES, PAGE_BYTES);
-      for (const { lsn, type, data } of page.records) await this.#take(lsn, type, data);
-      from = page.next;
+    const { links, committed, log, pages } = this.#parts;
+    for (let page = await pages.next(); page !== null; page = await pages.next()) {
+      for (const { lsn, type, data } of page) await this.#take(lsn, type, data);
     }
     if (this.#gap !== null) throw this.#gap;
     if (committed.tip.height > this.#databaseHeight) {
@@ -244,16 +241,5 @@ class Replay {
         committed.written(await applyBlocks(links.store, [messages.store]));
       }
     }
-  }
-
-  async #readPage(from: number, types: readonly number[], maxBytes: number) {
-    const request = { from, types, maxBytes };
-    const page = await this.#parts.links['wal-writer'].ask('read', request, { deadlineMs: STORE_DEADLINE_MS });
-    const records = unpackBytes(page.records).map((data, index) => ({
-      lsn: page.lsns[index]!,
-      type: page.types[index]!,
-      data,
-    }));
-    return { records, next: page.next };
   }
 }

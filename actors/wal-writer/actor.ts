@@ -41,7 +41,7 @@ const INBOX_BATCH_BYTES = 256 * 1024;
 /** Journal records in one batch: what waited for room on a full disk may be more than a segment takes. */
 const JOURNAL_BATCH_BYTES = 512 * 1024;
 /** A restart of this thread or of consensus reads what was written since the last checkpoint. */
-const CHECKPOINT_BYTES = 512 * 1024;
+const CHECKPOINT_BYTES = 64 * 1024;
 /** How often a full disk is tried again. */
 const FULL_RETRY_MS = 250;
 

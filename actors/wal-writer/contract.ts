@@ -101,7 +101,7 @@ export const walWriterPolicies: Policies<WalWriterContract> = {
     fetch: { max: 2, reason: 'replay asks for one block after the other' },
     condition: { max: 4, reason: 'asked once a start' },
     trust: { max: 1, reason: 'once a quarantine' },
-    compactable: { max: 2, reason: 'asked every second' },
+    compactable: { max: 2, reason: 'asked twice a second' },
     compact: { max: 1, reason: 'one after the other: each looks at what the one before has left' },
   },
 };
