@@ -173,40 +173,63 @@ class Follower {
 
   /** From what is known of the segment to where zeros begin. False when it is not one good batch after the other. */
   #read(fd: number, size: number, segment: LogSegment): boolean {
-    const from = segment.end;
-    const { bytes, words } = createImage(size - from);
-    let have = 0;
-    const reach = (end: number): void => {
-      while (have < end && from + have < size) {
-        const wanted = Math.min(READ_BYTES, size - from - have);
-        const read = readAll(this.#options.files, fd, bytes.subarray(have, have + wanted), wanted, from + have);
-        if (read === 0) return;
-        have += read;
-      }
-    };
-    let last: { at: number; batch: BatchHeader } | null = null;
-    for (let at = 0; ; at = segment.end - from) {
-      reach(at + BATCH_HEADER_BYTES);
-      if (at + BATCH_HEADER_BYTES > size - from || words[at / 4] === 0) break;
-      const batch = readBatchHeader(bytes, at);
-      if (batch === null || batch.firstLsn !== segment.nextLsn || from + at + batch.length > size) return false;
-      reach(at + batch.length);
-      if (checkTrailer(bytes, at, batch, segment.seal) !== null) return false;
-      mark(segment, batch.firstLsn, segment.end);
-      segment.end += batch.length;
-      segment.nextLsn = batch.firstLsn + batch.count;
+    const window = new Window(this.#options.files, fd, size);
+    let last: { readonly header: BatchHeader; readonly offset: number } | null = null;
+    for (;;) {
+      const offset = segment.end;
+      const at = window.at(offset, BATCH_HEADER_BYTES);
+      if (at === null || window.image.words[at / 4] === 0) break;
+      const header = readBatchHeader(window.image.bytes, at);
+      if (header === null || header.firstLsn !== segment.nextLsn) return false;
+      const start = window.at(offset, header.length);
+      if (start === null || checkTrailer(window.image.bytes, start, header, segment.seal) !== null) return false;
+      mark(segment, header.firstLsn, offset);
+      segment.end += header.length;
+      segment.nextLsn = header.firstLsn + header.count;
       segment.batches += 1;
-      last = { at, batch };
+      last = { header, offset };
     }
     if (last === null) return true;
-    const { at, batch } = last;
-    const image = createImage(batch.length);
-    bytes.copy(image.bytes, 0, at, at + batch.length);
-    applyMask(image.words, BATCH_HEADER_BYTES, batch.length - BATCH_TRAILER_BYTES, segment.seal.mask);
-    this.#last = { header: batch, offset: from + at, image };
-    this.#lastHash = hashBatch(image.bytes, 0, batch);
+    const { header, offset } = last;
+    const start = window.at(offset, header.length);
+    if (start === null) return false;
+    const image = createImage(header.length);
+    window.image.bytes.copy(image.bytes, 0, start, start + header.length);
+    applyMask(image.words, BATCH_HEADER_BYTES, header.length - BATCH_TRAILER_BYTES, segment.seal.mask);
+    this.#last = { header, offset, image };
+    this.#lastHash = hashBatch(image.bytes, 0, header);
     this.#nextLsn = segment.nextLsn;
     return true;
+  }
+}
+
+/** What is held of a file at a time. An image of all that may follow would set off a collection of the whole heap. */
+class Window {
+  readonly #files: Files;
+  readonly #fd: number;
+  readonly #size: number;
+  #from = 0;
+  #have = 0;
+  image: Image = createImage(0);
+
+  constructor(files: Files, fd: number, size: number) {
+    this.#files = files;
+    this.#fd = fd;
+    this.#size = size;
+  }
+
+  /** Where in the image the bytes from `offset` on stand, so many of them, or null past the file's end. */
+  at(offset: number, length: number): number | null {
+    if (offset + length > this.#size) return null;
+    if (offset < this.#from || offset + length > this.#from + this.#have) this.#move(offset, length);
+    return offset + length <= this.#from + this.#have ? offset - this.#from : null;
+  }
+
+  #move(offset: number, length: number): void {
+    const wanted = Math.min(Math.max(length, READ_BYTES), this.#size - offset);
+    if (this.image.bytes.length < wanted) this.image = createImage(wanted);
+    this.#from = offset;
+    this.#have = readAll(this.#files, this.#fd, this.image.bytes.subarray(0, wanted), wanted, offset);
   }
 }
 
