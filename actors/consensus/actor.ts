@@ -67,6 +67,15 @@ const REPORT_MS = 1_000;
 export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusConfig>({
   policies: consensusPolicies,
 
+  /** What costs a thread most when it does it for the first time. Nothing of it is kept: the ledger goes on meanwhile. */
+  async ahead(config) {
+    await loadEd25519();
+    const reader = LedgerReader.open(config.ledger);
+    readCommitted(parseGenesis(JSON.parse(config.genesis) as JsonObject), reader);
+    await reader.close();
+    return null;
+  },
+
   async init(actor) {
     const { config, links, clock, log } = actor;
     const genesis = parseGenesis(JSON.parse(config.genesis) as JsonObject);

@@ -18,6 +18,7 @@ import {
 import { decodeEpoch, decodeInbox, decodeSettled, type EpochRecord, RecordType } from '../../protocol/wal-record.js';
 import { unpackBytes } from '../../runtime/kernel/batch.js';
 import type { Links } from '../../runtime/kernel/contract.js';
+import type { FinalizedForStore } from '../store/contract.js';
 import { type BodyAt, decodeBlockRecord, peekBlockRecord } from './block-record.js';
 import { type Blocks, refOf } from './blocks.js';
 import type { Finalization, LogProof } from './checkpoint.js';
@@ -58,6 +59,8 @@ export class LogLedgerMismatch extends Error {
   }
 }
 
+/** Blocks in one transaction of the store; of the largest ones, these are 32 MiB. */
+const UNWRITTEN_MAX = 64;
 const STORE_DEADLINE_MS = 120_000;
 
 /** Throws LogLedgerMismatch when the log and the database contradict each other. */
@@ -81,6 +84,8 @@ class Replay {
   readonly #recordedAt = new Map<string, number>();
   /** An epoch that does not follow from what is held; a later one may answer for it. */
   #gap: Error | null = null;
+  /** Final blocks that the database does not have. */
+  readonly #unwritten: FinalizedForStore[] = [];
 
   constructor(parts: ReplayParts) {
     this.#parts = parts;
@@ -91,7 +96,7 @@ class Replay {
   }
 
   async run(): Promise<Replayed> {
-    const { links, committed, log, pages } = this.#parts;
+    const { committed, log, pages } = this.#parts;
     for (let page = await pages.next(); page !== null; page = await pages.next()) {
       for (const { lsn, type, data } of page) await this.#take(lsn, type, data);
     }
@@ -102,7 +107,7 @@ class Replay {
         'blocks of the log written to the database',
       );
     }
-    await applyBlocks(links.store, []);
+    await this.#write();
     this.#doubtShortLog();
     const proof = {
       finalization: this.#finalization,
@@ -206,6 +211,7 @@ class Replay {
       return;
     }
     this.#gap = null;
+    await this.#write();
     if (!this.#validators.epochs.some((known) => known.epoch === epoch)) {
       this.#validators = withEpoch(this.#validators, epoch, { reason, lastTrustedHeight });
     }
@@ -234,12 +240,17 @@ class Replay {
   }
 
   async #carryOut(effects: readonly Effect[]): Promise<void> {
-    const { blocks, links, committed } = this.#parts;
     for (const effect of effects) {
       if (effect.type !== 'commit') continue;
-      for (const { messages } of finalize(blocks, this.#context, effect)) {
-        committed.written(await applyBlocks(links.store, [messages.store]));
-      }
+      for (const { messages } of finalize(this.#parts.blocks, this.#context, effect))
+        this.#unwritten.push(messages.store);
     }
+    if (this.#unwritten.length >= UNWRITTEN_MAX) await this.#write();
+  }
+
+  /** One transaction of the store, and one sync, for all of them. */
+  async #write(): Promise<void> {
+    const { links, committed } = this.#parts;
+    committed.written(await applyBlocks(links.store, this.#unwritten.splice(0)));
   }
 }

@@ -2,14 +2,13 @@
 // Exit code 0: the node kept every promise; 1: it did not, and what was found is printed; 64: wrong arguments.
 import { writeFileSync } from 'node:fs';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import type { ActorId } from '../../config/schema.js';
-import type { Misdeed } from '../../runtime/kernel/misdeeds.js';
+import { MISDEEDS } from '../../runtime/kernel/misdeeds.js';
 import { actorKillsDrill } from './actor-kills.js';
 import { chaosDrill } from './chaos.js';
 import { CLUSTER_FAULTS, clusterDrill } from './cluster-drills.js';
 import { type Fault, fsyncFaultsDrill, type Syscall } from './fsync-faults.js';
 import { fullDiskDrill } from './full-disk.js';
-import { measureRecovery } from './recovery.js';
+import { measureRecovery, WORKING_ACTORS } from './recovery.js';
 import { recoveryText } from './recovery-report.js';
 import { sigkillDrill } from './sigkill.js';
 import { slowDiskDrill } from './slow-disk.js';
@@ -74,11 +73,20 @@ const OPTIONS = {
   seed: { type: 'string', default: String(Date.now() % 1_000_000) },
 } satisfies ParseArgsConfig['options'];
 
+function oneOf<T extends string>(option: string, allowed: readonly T[], found: string): T {
+  const name = allowed.find((each) => each === found);
+  if (name === undefined) throw new Error(`${option} ${found}: allowed is one of ${allowed.join(', ')}`);
+  return name;
+}
+
 /** Null when the command line is none. */
 function commandLine() {
   try {
     const { values, positionals } = parseArgs({ allowPositionals: true, options: OPTIONS });
-    return { ...values, name: positionals[0] };
+    const { actor, misdeed, ...others } = values;
+    const actors = actor?.map((found) => oneOf('--actor', WORKING_ACTORS, found));
+    const misdeeds = misdeed?.map((found) => oneOf('--misdeed', MISDEEDS, found));
+    return { ...others, actors, misdeeds, name: positionals[0] };
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n\n`);
     return null;
@@ -150,8 +158,8 @@ async function recovery(values: NonNullable<ReturnType<typeof commandLine>>, con
     rounds: Number(values.rounds),
     connections,
     heartbeatMs: Number(values['heartbeat-ms']),
-    ...(values.actor === undefined ? {} : { actors: values.actor as ActorId[] }),
-    ...(values.misdeed === undefined ? {} : { misdeeds: values.misdeed as Misdeed[] }),
+    ...(values.actors === undefined ? {} : { actors: values.actors }),
+    ...(values.misdeeds === undefined ? {} : { misdeeds: values.misdeeds }),
     progress: log,
   });
   const text = recoveryText(report);
