@@ -8,6 +8,7 @@ import { EXIT } from '../../runtime/exit-codes.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { closeLedger, LedgerDamaged, openLedger } from '../ledger/environment.js';
+import { LedgerReader } from '../ledger/reader.js';
 import {
   digestKey,
   indexKey,
@@ -44,6 +45,13 @@ const STORE_FULL_WORDING = 'the ledger database has no room: final blocks wait i
 
 export default defineActor<StoreContract, State, Record<never, never>, StoreConfig>({
   policies: storePolicies,
+
+  /** The first opening of a database costs a thread most; this one is given up again. */
+  async ahead(config) {
+    const reader = LedgerReader.open(config.ledger);
+    await reader.close();
+    return null;
+  },
 
   init(context) {
     const metrics = createMetrics(context.registry);

@@ -32,7 +32,7 @@ import { type Log, openLog } from './log.js';
 import { createMetrics, type WalWriterMetrics } from './metrics.js';
 import { OVER_CAP_WORDING, PRESSURE_VALUES } from './pressure.js';
 import type { LogVerdict } from './recovery.js';
-import { forgetResumePoint, readResumePoint, writeResumePoint } from './resume.js';
+import { forgetResumePoint, readResumePoint, rehearse, writeResumePoint } from './resume.js';
 import type { LogIdentity } from './scan.js';
 import type { WalWriterConfig } from './spec.js';
 
@@ -82,9 +82,16 @@ interface State {
 export default defineActor<WalWriterContract, State, Record<never, never>, WalWriterConfig>({
   policies: walWriterPolicies,
 
+  ahead(config) {
+    const { directory, segmentBytes, run } = config;
+    const options = { files: nodeFiles, directory, identity: identityOf(config), epoch: 0, segmentBytes };
+    rehearse({ ...options, create: false, random: randomBytes }, run);
+    return null;
+  },
+
   async init(context) {
     const { config } = context;
-    const identity = { chainId: Buffer.from(config.chainId, 'hex'), publicKey: Buffer.from(config.publicKey, 'hex') };
+    const identity = identityOf(config);
     try {
       const { log, verdict, entries, replayFrom } = open(context, identity);
       const condition = await judge(config, log, verdict);
@@ -234,6 +241,10 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
  * The first thread of a process verifies the whole log. Those after it take from the last checkpoint what was so then, and
  * read what follows: that does not grow with the log.
  */
+function identityOf({ chainId, publicKey }: WalWriterConfig): LogIdentity {
+  return { chainId: Buffer.from(chainId, 'hex'), publicKey: Buffer.from(publicKey, 'hex') };
+}
+
 function open(
   { config, vitals }: ActorContext<Record<never, never>, WalWriterConfig>,
   identity: LogIdentity,

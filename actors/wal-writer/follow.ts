@@ -48,14 +48,9 @@ export function factsOf({ seq, end, nextLsn, batches, marks }: LogSegment): Segm
 /** Null when the log has to be verified after all. */
 export function followLog(options: RecoveryOptions, facts: LogFacts): RecoveredLog | null {
   const { files, directory } = options;
-  const floor = readFloor(files, directory);
-  if (floor !== null && 'fault' in floor) return null;
-  const listing = listLog(files, directory, floor?.seq);
-  const firstSeq = floor?.seq ?? 1;
-  const whole = listing.segments.every(({ seq }, index) => seq === firstSeq + index);
-  if (!whole || listing.segments.length === 0 || listing.suspect.length > 0) return null;
-  const followed = readable(() => new Follower(options, facts, floor?.firstLsn ?? 1).run(listing));
-  if (followed === null) return null;
+  const found = findEnd(options, facts);
+  if (found === null) return null;
+  const { listing, followed } = found;
   guarded(() => {
     for (const name of [...listing.temporary, ...listing.obsolete]) files.unlinkSync(join(directory, name));
     confirm(files, directory, followed);
@@ -63,6 +58,22 @@ export function followLog(options: RecoveryOptions, facts: LogFacts): RecoveredL
   const { segments, nextLsn, lastHash, epoch } = followed;
   const verdict = verdictOn(options, null, nextLsn);
   return { verdict, segments, nextLsn, lastHash, epoch: Math.max(epoch, options.epoch) };
+}
+
+/** The part that only reads: a thread that does it once before it has to does it faster. */
+export function findEnd(
+  options: RecoveryOptions,
+  facts: LogFacts,
+): { readonly listing: LogListing; readonly followed: Followed } | null {
+  const { files, directory } = options;
+  const floor = readFloor(files, directory);
+  if (floor !== null && 'fault' in floor) return null;
+  const listing = listLog(files, directory, floor?.seq);
+  const firstSeq = floor?.seq ?? 1;
+  const whole = listing.segments.every(({ seq }, index) => seq === firstSeq + index);
+  if (!whole || listing.segments.length === 0 || listing.suspect.length > 0) return null;
+  const followed = readable(() => new Follower(options, facts, floor?.firstLsn ?? 1).run(listing));
+  return followed === null ? null : { listing, followed };
 }
 
 /** What the disk does not give is for the whole scan to judge. */
@@ -75,14 +86,14 @@ function readable<T>(read: () => T): T | null {
   }
 }
 
-interface LastBatch {
+export interface LastBatch {
   readonly header: BatchHeader;
   readonly offset: number;
   /** Plain, at the start of an image of its own. */
   readonly image: Image;
 }
 
-interface Followed {
+export interface Followed {
   readonly segments: readonly LogSegment[];
   readonly nextLsn: number;
   readonly lastHash: Uint8Array;

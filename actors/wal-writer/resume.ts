@@ -4,7 +4,8 @@
 import { Buffer } from 'node:buffer';
 import { join } from 'node:path';
 import { type Files, nodeFiles, readAll, removeQuietly, withFile, writeAll } from './files.js';
-import type { LogFacts } from './follow.js';
+import { findEnd, type LogFacts } from './follow.js';
+import type { RecoveryOptions } from './recovery.js';
 
 /** The facts of the log are those right after the checkpoint: what stands from its `nextLsn` on is read again. */
 export interface ResumePoint extends LogFacts {
@@ -33,6 +34,16 @@ export function readResumePoint(directory: string, run: string, files: Files = n
     return point.run === run ? point : null;
   } catch {
     return null;
+  }
+}
+
+/** Reads what a successor reads, so that it has done so once when it has to. The log is another thread's: nothing is kept. */
+export function rehearse(options: RecoveryOptions, run: string): void {
+  try {
+    const facts = readResumePoint(options.directory, run, options.files);
+    if (facts !== null) findEnd(options, facts);
+  } catch {
+    // A segment may go while it is looked at; what is really wrong is found by whoever owns the log.
   }
 }
 
