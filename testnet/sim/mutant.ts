@@ -25,8 +25,6 @@ export interface Look {
 
 export interface Suite {
   readonly mutants: readonly Mutant[];
-  /** Folders of the compiled tree that a copy needs. */
-  readonly parts: readonly string[];
   /** Folders of the source tree that tests read. */
   readonly data: readonly string[];
   /** In this order; the first that fails has found it. */

@@ -72,9 +72,9 @@ export function unfitEdits(mutant: Mutant): string[] {
   });
 }
 
-function copyOfTree({ parts, data }: Suite): string {
+function copyOfTree({ data }: Suite): string {
   const copy = mkdtempSync(join(tmpdir(), 'quorate-mutants-'));
-  for (const part of parts) cpSync(join(DIST, part), join(copy, 'dist', part), { recursive: true });
+  cpSync(DIST, join(copy, 'dist'), { recursive: true });
   for (const folder of data) cpSync(join(ROOT, folder), join(copy, folder), { recursive: true });
   for (const file of ['package.json', 'ava.config.js']) cpSync(join(ROOT, file), join(copy, file));
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));

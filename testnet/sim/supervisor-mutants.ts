@@ -302,7 +302,6 @@ const TESTS = [
 
 export const SUPERVISOR_SUITE: Suite = {
   mutants: MUTANTS,
-  parts: ['runtime/kernel', 'testnet/sim', 'testnet/drills'],
   data: [],
   looks: () => [
     { kind: 'simulation', args: ['supervisor', '--seeds', String(SEEDS), '--threads', '1', '--fail-fast'] },

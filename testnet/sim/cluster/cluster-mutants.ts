@@ -340,22 +340,7 @@ export const MUTANTS: readonly Mutant[] = [
 ];
 
 /** Those that need no time. */
-const TESTS = [
-  ...[
-    'ballot',
-    'certificate',
-    'evidence',
-    'journal',
-    'step',
-    'stories',
-    'timers',
-    'vote',
-    'catchup',
-    'rejoin',
-    'admit',
-    'wire',
-  ],
-].map((name) => `dist/protocol/consensus/${name}.test.js`);
+const TESTS = ['dist/protocol/consensus/!(restart).test.js'];
 const SLOW_TESTS = ['dist/protocol/consensus/restart.test.js'];
 
 const FIRST: Look = {
@@ -370,7 +355,6 @@ const TWINS: Look = { kind: 'simulation', args: ['twins', '--sample', '1500'] };
 
 export const CLUSTER_SUITE: Suite = {
   mutants: MUTANTS,
-  parts: ['protocol', 'actors/wal-writer', 'runtime/kernel', 'testnet/sim', 'testnet/drills'],
   data: ['protocol/consensus/testdata', 'protocol/crypto/vectors'],
   looks: ({ shownBy }) =>
     shownBy === undefined
