@@ -54,12 +54,14 @@ interface Sample {
 
 export async function chaosDrill(options: ChaosOptions): Promise<ChaosReport> {
   const env = { QUORATE_SUPERVISION_BUDGET_INTENSITY: '1000', QUORATE_SUPERVISION_BACKOFF_CEILING_MS: '200' };
+  // As the shipped unit starts it: memory is measured.
+  const memory = { MALLOC_ARENA_MAX: '2' };
   const breaker = { QUORATE_SUPERVISION_BREAKER_FAILURES: '1000' };
   const heartbeats = WORKING_ACTORS.map((actor) => [
     `QUORATE_SUPERVISION_ACTORS_${actor.replace('-', '_').toUpperCase()}_HEARTBEAT_MS`,
     String(HEARTBEAT_MS),
   ]);
-  const node = await LocalNode.start({ env: { ...env, ...breaker, ...Object.fromEntries(heartbeats) } });
+  const node = await LocalNode.start({ env: { ...env, ...memory, ...breaker, ...Object.fromEntries(heartbeats) } });
   try {
     return await run(node, options);
   } finally {

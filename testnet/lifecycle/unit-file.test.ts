@@ -20,6 +20,7 @@ test('CF-6: the unit waits for READY, is watched, and gives a stop more time tha
   t.true(Number(valuesOf('WatchdogSec')[0]) >= 10);
   t.deepEqual(valuesOf('KillMode'), ['mixed']);
   t.true(Number(valuesOf('TimeoutStopSec')[0]) * 1000 > Number(FIELDS.shutdown_ms.default));
+  t.true(valuesOf('Environment').includes('MALLOC_ARENA_MAX=2'), 'the chaos drill measures memory with it');
   t.deepEqual(valuesOf('MemoryDenyWriteExecute'), [], 'V8 compiles');
   t.true(valuesOf('SystemCallFilter')[0]?.split(' ').includes('@pkey'), 'Node is killed without');
 });
