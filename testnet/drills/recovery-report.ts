@@ -29,11 +29,15 @@ median / 99th percentile (with ${rounds} rounds: the slowest). Log times have a 
   the stack and the end of the thread; native code cannot be interrupted, so its own duration is in it.
 - **restarted**: from there until the actor is up. Actors that stand on it come up after it and count in the next column.
 - **first receipt**: from the misdeed until a submission that was sent after the thread's end has its receipt.
+- **healed**: from the thread's end until that receipt. Before its end a thread that hangs, or whose heap V8 still tries to
+  collect, is not known to be lost.
 - **refused / cut**: submissions of one round that were answered 503 with a problem document, or whose connection was cut
   (ingress only: it holds the listener); median and most. Each was sent again with the same bytes and acknowledged.
+- **last refusal**: from the thread's end until the client had the last 503 for a submission that was under way then, the most
+  of all rounds; negative when they were refused during a hang.
 
-| actor | misdeed | detected | restarted | first receipt | refused | cut |
-|---|---|---|---|---|---|---|
+| actor | misdeed | detected | restarted | first receipt | healed | refused | last refusal | cut |
+|---|---|---|---|---|---|---|---|---|
 ${rows.join('\n')}
 
 Acknowledged in all: ${report.acknowledged}; lost: ${report.faults.length === 0 ? '0' : 'see below'}; twice in the ledger: ${report.faults.length === 0 ? '0' : 'see below'}.
@@ -52,10 +56,16 @@ function row({ actor, misdeed, rounds }: Cell): string {
     of(({ detectedMs }) => detectedMs),
     of(({ restartedMs }) => restartedMs),
     of(({ firstSuccessMs }) => firstSuccessMs),
+    of(({ healedMs }) => healedMs),
     of(({ refused }) => refused),
+    most(rounds.flatMap(({ lastRefusalMs }) => lastRefusalMs ?? [])),
     of(({ cut }) => cut),
   ];
   return `| ${actor} | ${MEANING[misdeed]} | ${columns.join(' | ')} |`;
+}
+
+function most(values: readonly number[]): string {
+  return values.length === 0 ? '–' : String(Math.round(Math.max(...values)));
 }
 
 /** Nearest rank. */

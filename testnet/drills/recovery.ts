@@ -30,6 +30,10 @@ export interface Round {
   readonly restartedMs: number;
   /** From the misdeed to the first receipt for a submission that was sent after the thread's end. */
   readonly firstSuccessMs: number;
+  /** From the thread's end to that receipt. */
+  readonly healedMs: number;
+  /** From the thread's end to the last refusal of a submission that was under way then; null when none was refused. */
+  readonly lastRefusalMs: number | null;
   /** Submissions that were answered 503 until then. */
   readonly refused: number;
   /** Those whose connection was cut. */
@@ -63,7 +67,7 @@ class Measurement {
   readonly #faults: string[] = [];
   #sinceMs = Number.POSITIVE_INFINITY;
   #firstSuccess: ((atMs: number) => void) | null = null;
-  #refused = 0;
+  #refusals: Attempt[] = [];
   #cut = 0;
 
   constructor(node: LocalNode, options: RecoveryOptions) {
@@ -111,7 +115,7 @@ class Measurement {
     await pause(PAUSE_MS * (0.9 + 0.2 * Math.random()));
     const before = (await statusOf(this.#node)).find(({ id }) => id === actor)!.incarnation;
     const seen = this.#node.output.length;
-    this.#refused = 0;
+    this.#refusals = [];
     this.#cut = 0;
     const success = new Promise<number>((resolve) => {
       this.#firstSuccess = resolve;
@@ -127,11 +131,15 @@ class Measurement {
     const successAtMs = await within(success, BACK_LIMIT_MS);
     this.#sinceMs = Number.POSITIVE_INFINITY;
     if (successAtMs === null) throw new Error(`no success within ${BACK_LIMIT_MS} ms of ${actor} ${misdeed}`);
+    const endedMs = startMs + exited - wallMs;
+    const underWay = this.#refusals.filter(({ sentAtMs }) => sentAtMs < endedMs);
     return {
       detectedMs: exited - wallMs,
       restartedMs: up - exited,
       firstSuccessMs: successAtMs - startMs,
-      refused: this.#refused,
+      healedMs: successAtMs - endedMs,
+      lastRefusalMs: underWay.length === 0 ? null : Math.max(...underWay.map(({ endedAtMs }) => endedAtMs - endedMs)),
+      refused: this.#refusals.length,
       cut: this.#cut,
     };
   }
@@ -154,9 +162,10 @@ class Measurement {
     );
   }
 
-  #onAttempt({ sentAtMs, endedAtMs, ending, detail }: Attempt): void {
+  #onAttempt(attempt: Attempt): void {
+    const { sentAtMs, endedAtMs, ending, detail } = attempt;
     if (ending === 'final' && sentAtMs > this.#sinceMs) this.#firstSuccess?.(endedAtMs);
-    if (ending === 'retry') this.#refused += 1;
+    if (ending === 'retry') this.#refusals.push(attempt);
     if (ending === 'connection') this.#cut += 1;
     if (ending === 'no-answer' || ending === 'wrong') this.#faults.push(detail);
   }
