@@ -173,11 +173,18 @@ test('NET-6: peers are added and removed by a reload', async (t) => {
   const { peers } = one.config;
   await one.reload({ ...peers, peers: peers.peers.filter(({ nodeId }) => nodeId !== 'node_3') });
   await eventually(() => one.states('node_3').at(-1) === false, 'node_3 is gone');
+  // Its session is over at its end too, and what it tries next is no session.
+  await eventually(() => three.states('node_1').includes(false), 'node_3 hears it');
+  t.true((await one.metric('quorate_peer_closed_total', { peer: 'node_3', reason: 'peer-changed' })) >= 1);
   t.deepEqual(one.states('node_2'), [true]);
   t.throws(() => one.view('node_3'));
   await one.reload(peers);
   await eventually(() => one.isConnected('node_3'), 'node_3 is back', 90_000);
   t.deepEqual(one.states('node_2'), [true]);
+  // The session that node_1 dialed ends also when the one who accepted it lets it go.
+  t.is(one.view('node_3').direction, 'dialed');
+  await three.reload({ ...three.config.peers, peers: [] });
+  await eventually(() => one.states('node_3').at(-1) === false, 'node_1 hears it');
 });
 
 test('NET-2: a new certificate serves new connections, and those that stand stay', async (t) => {

@@ -262,23 +262,32 @@ test('NET-11: every call of the peer port with another name in its header is 403
   t.deepEqual(node.ingress.asked('rpc'), []);
 });
 
-test('NET-2: a connection whose certificate is no longer pinned asks nothing more, though it stands', async (t) => {
+test('NET-2, NET-6: a reload that takes peer or pin away ends the connections that stand, also in the middle of a call', async (t) => {
   const { node, https } = await setting(t);
-  node.ingress.answer('rpc', () => ({ status: 200, headers: {}, body: '{}' }));
-  const socket = connectTls(https);
-  let heard = '';
-  socket.on('data', (part) => (heard += part.toString())).on('error', () => undefined);
-  const over = new Promise<void>((resolve) => void socket.once('close', () => resolve()));
-  const call = 'GET /rpc/status HTTP/1.1\r\nhost: x\r\n\r\n';
-  socket.write(call);
-  await eventually(() => heard.includes('200 OK'), 'an answer on a connection that is kept');
-  const [odd, ...others] = node.config.peers.peers;
-  await node.reload({ ...node.config.peers, peers: [{ ...odd!, pins: ['f'.repeat(64)] }, ...others] });
-  socket.write(call);
-  await over;
-  t.is(heard.split('200 OK').length, 2, 'one answer');
-  t.is(node.ingress.asked('rpc').length, 1);
-  t.is(await node.metric('quorate_pinning_violations_total', { peer: 'node_2' }), 1);
+  const { peers } = node.config;
+  const [odd, ...others] = peers.peers;
+  const without = { 'pin-changed': [{ ...odd!, pins: ['f'.repeat(64)] }, ...others], 'peer-changed': others };
+  for (const reason of ['pin-changed', 'peer-changed'] as const) {
+    node.ingress.answer('rpc', () => ({ status: 200, headers: {}, body: '{}' }));
+    const [idle, busy] = [connectTls(https), connectTls(https)];
+    let heard = '';
+    idle.on('data', (part) => (heard += part.toString()));
+    const over = [idle, busy].map((socket) => {
+      socket.on('error', () => undefined);
+      return new Promise<void>((resolve) => void socket.resume().once('close', () => resolve()));
+    });
+    const call = 'GET /rpc/status HTTP/1.1\r\nhost: x\r\n\r\n';
+    idle.write(call);
+    await eventually(() => heard.includes('200 OK'), 'an answer on a connection that is kept');
+    const asked = node.ingress.asked('rpc').length;
+    node.ingress.answer('rpc', () => new Promise<never>(() => undefined));
+    busy.write(call);
+    await eventually(() => node.ingress.asked('rpc').length > asked, 'a call in hand');
+    await node.reload({ ...peers, peers: without[reason] });
+    await Promise.all(over);
+    t.is(await node.metric('quorate_peer_closed_total', { peer: 'node_2', reason }), 2, reason);
+    await node.reload(peers);
+  }
 });
 
 test('NET-7: requests that do not fit are answered, and ingress is not asked', async (t) => {

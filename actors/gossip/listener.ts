@@ -23,8 +23,8 @@ export interface ListenerEvents {
   /** A WebSocket; `expected` is whom the certificate names, null where nothing names it. */
   accepted(ws: import('ws').WebSocket, socket: Socket, expected: string | null): void;
   request(request: IncomingMessage, response: ServerResponse, from: string | null): void;
-  /** An upgrade that was refused: who asked, and why. */
-  upgradeRefused(peer: string | null, reason: 'wrong-identity' | 'other'): void;
+  /** A connection for `/rpc/*`, or one that asked for more than it may, was ended: whose, and why. */
+  closed(peer: string, reason: 'wrong-identity' | 'peer-changed' | 'pin-changed'): void;
 }
 
 const HANDSHAKE_MS = 5_000;
@@ -50,7 +50,8 @@ export class PeerListener {
   #config: PeersConfig;
   readonly #server: AnyServer;
   readonly #upgrades: WebSocketServer;
-  readonly #identities = new WeakMap<Socket, Proven>();
+  /** Of those that stand for a peer and were not upgraded: what was upgraded the roster ends. */
+  readonly #identities = new Map<Socket, Proven>();
   readonly #sockets = new Set<Socket>();
 
   constructor(config: PeersConfig, on: ListenerEvents) {
@@ -87,7 +88,6 @@ export class PeerListener {
     }
     this.#server.maxConnections = CONNECTIONS_BASE + 2 * config.peers.length;
     this.#server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      if (!this.#isStillPinned(request.socket)) return void request.socket.destroy();
       on.request(request, response, this.#identities.get(request.socket)?.nodeId ?? null);
     });
     this.#server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
@@ -113,10 +113,16 @@ export class PeerListener {
     return this.#server.address() as AddressInfo;
   }
 
-  /** New certificates and pins, for connections from now on. */
+  /** New certificates, for connections from now on; those whose peer or pin is gone end, with what they are asking. */
   reconfigure(config: PeersConfig): void {
     this.#config = config;
     this.#server.maxConnections = CONNECTIONS_BASE + 2 * config.peers.length;
+    for (const [socket, { nodeId, fingerprint }] of this.#identities) {
+      const peer = config.peers.find((each) => each.nodeId === nodeId);
+      if (peer !== undefined && judgePin(fingerprint, peer, config).ok) continue;
+      this.#on.closed(nodeId, peer === undefined ? 'peer-changed' : 'pin-changed');
+      socket.destroy();
+    }
     if (config.tls === null || !('setSecureContext' in this.#server)) return;
     const { ca, cert, key, minVersion } = config.tls;
     this.#server.setSecureContext({ ca, cert, key, minVersion, secureOptions: NO_SESSION_TICKETS });
@@ -173,17 +179,9 @@ export class PeerListener {
     }
     if (verdict.warning === 'pin_mismatch') this.#on.pinMismatch(peer, fingerprint, false);
     this.#identities.set(socket, { nodeId: peer.nodeId, fingerprint });
+    socket.once('close', () => this.#identities.delete(socket));
     this.#on.handshake('success');
     return true;
-  }
-
-  /** A reload may have taken the pin from a connection that stands and goes on asking. Who is no peer any more gets its 403. */
-  #isStillPinned(socket: Socket): boolean {
-    const proven = this.#identities.get(socket);
-    const peer = this.#config.peers.find(({ nodeId }) => nodeId === proven?.nodeId);
-    if (proven === undefined || peer === undefined || judgePin(proven.fingerprint, peer, this.#config).ok) return true;
-    this.#on.pinMismatch(peer, proven.fingerprint, true);
-    return false;
   }
 
   #refuse(socket: TLSSocket, status: HandshakeStatus, detail: string): false {
@@ -193,15 +191,15 @@ export class PeerListener {
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    if (!this.#isStillPinned(socket)) return void socket.destroy();
     const from = this.#identities.get(socket)?.nodeId ?? null;
     const claimed = request.headers[NODE_HEADER];
     if (request.url !== GOSSIP_PATH) return void refuseUpgrade(socket, '404 Not Found');
     if (from !== null && claimed !== undefined && claimed !== from) {
-      this.#on.upgradeRefused(from, 'wrong-identity');
+      this.#on.closed(from, 'wrong-identity');
       return void refuseUpgrade(socket, '403 Forbidden');
     }
     this.#upgrades.handleUpgrade(request, socket, head, (ws) => {
+      this.#identities.delete(socket);
       // Of the HTTP server no limit on time stays.
       socket.setTimeout(0);
       socket.setNoDelay(true);

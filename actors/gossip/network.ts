@@ -178,7 +178,7 @@ export class Network implements Figures {
       refused: (address, reason, detail) => this.#strangerRefused(address, reason, detail),
       accepted: (ws, socket, expected) => this.#roster.accept(ws, socket, expected),
       request: (request, response, from) => void rpc.handle(request, response, from),
-      upgradeRefused: (peer, reason) => metrics.closed.inc({ peer: peer ?? 'unknown', reason }),
+      closed: (peer, reason) => metrics.closed.inc({ peer, reason }),
     });
   }
 

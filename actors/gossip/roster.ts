@@ -127,8 +127,9 @@ export class Roster {
       this.#peers.delete(nodeId);
       peer.stop('peer-changed');
     }
-    // A certificate of our own that peers refused may be good now.
-    const materialChanged = !isDeepStrictEqual(before.tls, next.tls);
+    // A certificate of our own that peers refused may be good now; an attempt under other rules than these begins anew.
+    const rulesChanged = before.enforcePins !== next.enforcePins || before.requirePins !== next.requirePins;
+    const attemptsChanged = rulesChanged || !isDeepStrictEqual(before.tls, next.tls);
     for (const config of next.peers) {
       const peer = this.#peers.get(config.nodeId);
       if (peer === undefined) this.#add(config).start();
@@ -137,7 +138,7 @@ export class Roster {
         const pinGone = connection?.fingerprint != null && !judgePin(connection.fingerprint, config, next).ok;
         if (pinGone) connection?.end('pin-changed', 'its certificate is not pinned any more');
         const changed = !isDeepStrictEqual(peer.config, config);
-        const retry = connection === null && (changed || materialChanged);
+        const retry = connection === null && (changed || attemptsChanged);
         if (changed || retry) peer.reconfigure(config, this.#parts.validators.has(config.nodeId));
       }
     }

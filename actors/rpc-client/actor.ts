@@ -33,7 +33,7 @@ export default defineActor<RpcClientContract, State, NoLinks, RpcClientConfig | 
     const { config } = context;
     const metrics = createMetrics(context.registry);
     const state: State = { context, metrics, callers: new Map(), config, tls: contextOf(config), prepared: null };
-    adopt(state);
+    adopt(state, true);
     return state;
   },
 
@@ -49,10 +49,11 @@ export default defineActor<RpcClientContract, State, NoLinks, RpcClientConfig | 
     },
     commit(state) {
       const { config, tls } = state.prepared!;
+      const keep = sameRules(state.config, config);
       state.prepared = null;
       state.config = config;
       state.tls = tls;
-      adopt(state);
+      adopt(state, keep);
     },
     abort(state) {
       state.prepared = null;
@@ -77,12 +78,17 @@ function contextOf(config: RpcClientConfig | null): SecureContext | null {
   return config === null || config.peers.tls === null ? null : createContext(config.peers.tls);
 }
 
-/** One caller for each peer that is configured now; those of unchanged peers, and their connections, stay. */
-function adopt(state: State): void {
+/** Connections that were made under other rules of pinning may be such as are refused now. */
+function sameRules(before: RpcClientConfig | null, next: RpcClientConfig | null): boolean {
+  return before?.peers.enforcePins === next?.peers.enforcePins && before?.peers.requirePins === next?.peers.requirePins;
+}
+
+/** One caller for each peer that is configured now. With `keep` those of unchanged peers, and their connections, stay. */
+function adopt(state: State, keep: boolean): void {
   const { callers, config, context, metrics } = state;
   const wanted = new Map((config?.peers.peers ?? []).map((peer) => [peer.nodeId, peer]));
   for (const [nodeId, caller] of callers) {
-    if (isDeepStrictEqual(wanted.get(nodeId), caller.config)) continue;
+    if (keep && isDeepStrictEqual(wanted.get(nodeId), caller.config)) continue;
     callers.delete(nodeId);
     void caller.destroy();
   }

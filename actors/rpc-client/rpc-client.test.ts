@@ -170,4 +170,11 @@ test('NET-4, NET-2: over TLS the right peer is called, and another certificate i
   await rpcClient.reconfigure!.prepare(pinned.state, next);
   rpcClient.reconfigure!.commit(pinned.state);
   t.like(await pinned.call(), { outcome: 'success', attempts: 1 });
+  // Pins that are enforced from now on: the connection that stands is none of those that may.
+  const lax = client(t, { peers: [peer(port, 'a'.repeat(64))], tls, enforcePins: false }, systemClock);
+  t.like(await lax.call(), { outcome: 'success', attempts: 1 });
+  const strict = { ...lax.config, peers: { ...lax.config.peers, enforcePins: true } };
+  await rpcClient.reconfigure!.prepare(lax.state, strict);
+  rpcClient.reconfigure!.commit(lax.state);
+  t.like(await lax.call(), { outcome: 'tls_error', attempts: 1 });
 });
