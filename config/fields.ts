@@ -166,6 +166,15 @@ export const FIELDS = {
   // 4 096 × 64 KiB = 256 MiB at worst; one verifying core (≈ 17 000/s) with 100 ms to finality needs 1 700.
   'limits.in_flight_max': integer(1, 50_000, 4096, 'submissions in hand at once; more is 503'),
   'limits.connections_max': integer(1, 65_535, 2048, 'open client connections'),
+  'limits.peer_burst': integer(1, 10_000, 20, 'requests of one peer on /rpc/* in 10 s; more is 429'),
+  'limits.peer_sustained': integer(1, 10_000, 100, 'the same in 60 s'),
+  // A node at its fastest tells each peer about 20 MB/s of submissions; a frame counts as 512 bytes at least.
+  'limits.peer_bytes_per_second': integer(
+    1_048_576,
+    1_073_741_824,
+    33_554_432,
+    'gossip of one peer; of who sends more nothing is read for a while',
+  ),
 
   'idempotency.max': integer(1, 10_000_000, 10_000, 'recorded answers kept for Idempotency-Key'),
   'idempotency.ttl_ms': integer(1000, TIMER_MAX_MS, 600_000, 'how long a recorded answer is kept'),

@@ -47,6 +47,9 @@ export interface QuorateConfig {
     readonly wait_default_ms: number;
     readonly in_flight_max: number;
     readonly connections_max: number;
+    readonly peer_burst: number;
+    readonly peer_sustained: number;
+    readonly peer_bytes_per_second: number;
   };
   readonly idempotency: { readonly max: number; readonly ttl_ms: number };
   readonly verify: {

@@ -96,7 +96,7 @@ export default defineActor<GossipContract, State, GossipLinks, GossipConfig | nu
         state.network?.stop();
         state.network = null;
         state.context.report('peer-listening', { ok: true, data: { host: null, port: null, tls: null } });
-      } else state.network?.reconfigure(config.peers);
+      } else state.network?.reconfigure(config);
     },
 
     abort(state) {

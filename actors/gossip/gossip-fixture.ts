@@ -16,7 +16,7 @@ import { FakeLink } from '../testing/links.js';
 import gossip from './actor.js';
 import type { Lane, PeerView } from './contract.js';
 import type { GossipContext, GossipLinks } from './network.js';
-import type { GossipConfig } from './spec.js';
+import type { GossipConfig, PeerLimits } from './spec.js';
 
 export type GossipState = Awaited<ReturnType<typeof gossip.init>>;
 
@@ -101,6 +101,7 @@ export interface NodeParts {
   readonly genesis: { readonly text: string; readonly chainId: string };
   readonly enforcePins?: boolean;
   readonly requirePins?: boolean;
+  readonly limits?: Partial<PeerLimits>;
 }
 
 export function configOf(parts: NodeParts): GossipConfig {
@@ -109,7 +110,8 @@ export function configOf(parts: NodeParts): GossipConfig {
   const tls = certificate === null ? null : { ...certificate, minVersion: 'TLSv1.3' as const };
   const config: PeersConfig = { listen, peers, tls, enforcePins, requirePins };
   const { nodeId, publicKey, seed } = identity;
-  return { peers: config, ...listen, genesis: genesis.text, chainId: genesis.chainId, nodeId, publicKey, seed };
+  const limits = { peer_burst: 20, peer_sustained: 100, peer_bytes_per_second: 32 * 1024 * 1024, ...parts.limits };
+  return { peers: config, limits, ...listen, genesis: genesis.text, chainId: genesis.chainId, nodeId, publicKey, seed };
 }
 
 /** One running gossip actor. */
@@ -161,8 +163,8 @@ export class GossipNode {
     this.#state = null;
   }
 
-  async reload(peers: PeersConfig): Promise<void> {
-    const next = { ...this.config, peers };
+  async reload(peers: PeersConfig, limits: PeerLimits = this.config.limits): Promise<void> {
+    const next = { ...this.config, peers, limits };
     await gossip.reconfigure!.prepare(this.state, next);
     gossip.reconfigure!.commit(this.state);
   }

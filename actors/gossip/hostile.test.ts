@@ -17,6 +17,7 @@ import {
   genesisOf,
   type Identity,
   identities,
+  type NodeParts,
   peerOf,
 } from './gossip-fixture.js';
 
@@ -90,7 +91,7 @@ class OddPeer {
   }
 }
 
-async function setting(t: ExecutionContext) {
+async function setting(t: ExecutionContext, limits: NodeParts['limits'] = {}) {
   const [good, odd, other] = (await identities('node_1', 'node_2', 'node_3')) as [Identity, Identity, Identity];
   const own = await authorities.issue(['node_1', '127.0.0.1']);
   const theirs = await authorities.issue(['node_2', '127.0.0.1']);
@@ -103,6 +104,7 @@ async function setting(t: ExecutionContext) {
       port,
       certificate: { ca, cert: own.cert, key: own.key },
       genesis,
+      limits,
       peers: [peerOf(odd, dead, theirs.fingerprint), peerOf(other, dead + 1, 'e'.repeat(64))],
     }),
   );
@@ -306,6 +308,55 @@ test('NET-7: requests that do not fit are answered, and ingress is not asked', a
     t.regex(got.headers, /application\/problem\+json/, head);
   }
   t.deepEqual(node.ingress.asked('rpc'), []);
+});
+
+test('IN-9, NET-7: a peer that asks too often is told when to come back, and ingress hears nothing of it', async (t) => {
+  const { node, https } = await setting(t, { peer_burst: 5, peer_sustained: 100 });
+  node.ingress.answer('rpc', () => ({ status: 200, headers: {}, body: '{}' }));
+  const socket = connectTls(https);
+  t.teardown(() => socket.destroy());
+  let heard = '';
+  socket.on('data', (part) => (heard += part.toString())).on('error', () => undefined);
+  const call = 'GET /rpc/status HTTP/1.1\r\nhost: x\r\n\r\n';
+  for (let count = 0; count < 12; count++) socket.write(call);
+  const answers = () => heard.split('HTTP/1.1 ').slice(1);
+  await eventually(() => answers().length === 12, 'all are answered');
+  const refused = answers().filter((text) => text.startsWith('429'));
+  t.is(refused.length, 7);
+  t.is(node.ingress.asked('rpc').length, 5);
+  for (const text of refused) {
+    t.regex(text, /\r\nretry-after: (9|10)\r\n/i);
+    t.regex(text, /\r\nratelimit-policy: "burst";q=5;w=10, "sustained";q=100;w=60\r\n/);
+    t.regex(text, /\r\nratelimit: "burst";r=0;t=(9|10), "sustained";r=95;t=(59|60)\r\n/);
+    t.regex(text, /"type":"urn:problem-type:quorate:rate-limited"/);
+  }
+  t.is(await node.metric('quorate_rate_limit_violations_total', { scope: 'peer_burst', peer: 'node_2' }), 7);
+  t.is(await node.metric('quorate_peer_served_total', { peer: 'node_2', status: '429' }), 7);
+  // A reload that allows more is in force at once.
+  const limits = { ...node.config.limits, peer_burst: 50 };
+  await node.reload(node.config.peers, limits);
+  socket.write(call);
+  await eventually(() => answers().length === 13, 'one more answer');
+  t.regex(answers()[12]!, /^200 /);
+});
+
+test('NET-7: a peer holds a bounded number of connections, whatever they are for', async (t) => {
+  const { node, peer, https, closed } = await setting(t);
+  const sockets = Array.from({ length: 14 }, () => connectTls(https));
+  const silent = [await peer().connect(), await peer().connect()];
+  t.teardown(() => [...sockets, ...silent.map(({ socket }) => socket)].forEach((socket) => void socket.destroy()));
+  for (const socket of sockets) socket.on('error', () => undefined);
+  const handshakes = () => node.metric('quorate_tls_handshakes_total', { status: 'success' });
+  await eventually(async () => (await handshakes()) >= 16, 'sixteen connections');
+  t.is(await closed('too-many'), 0);
+  const one = connectTls(https).on('error', () => undefined);
+  await new Promise((resolve) => void one.resume().once('close', resolve));
+  t.is(await closed('too-many'), 1);
+  for (const socket of sockets) socket.destroy();
+  await eventually(async () => {
+    const again = await ask(https, 'GET /rpc/status HTTP/1.1\r\nx-quorate-node: node_3').catch(() => null);
+    return again?.status === 403;
+  }, 'room again');
 });
 
 test('a request while ingress is away is 503 and may be sent again', async (t) => {

@@ -1,5 +1,5 @@
 // Frames that peers sent, on their way to consensus and ingress: one message a turn, peer and receiver. Owned by the actor.
-// It must never hold more than a bound a peer: while a receiver is busy, the sockets of those with much to say are not read.
+// It must never hold more than a bound a peer, nor take more a second: the sockets of those with too much to say are not read.
 
 import { packBytes } from '../../runtime/kernel/batch.js';
 import type { Clock, Link, Timer } from '../../runtime/kernel/contract.js';
@@ -19,6 +19,10 @@ export interface InboundParts {
   readonly clock: Clock;
   /** Frames that went to nobody, since the receiver is not there. */
   readonly onDrop: (from: string, frames: number) => void;
+  /** What one peer may send, bytes a second. */
+  readonly rate: () => number;
+  /** A peer that sent more: it is not read for a while. */
+  readonly onExceeded: (from: string) => void;
   /** When the turn ends; default setImmediate. */
   readonly endOfTurn?: (run: () => void) => void;
 }
@@ -32,6 +36,10 @@ const RESUME_FRAMES = 512;
 /** A message to another actor carries this much, and at least one frame. */
 const MESSAGE_BYTES = 1024 * 1024;
 const AGAIN_MS = 5;
+/** What a frame counts at least: its handling costs more than its bytes. */
+const FRAME_COST_BYTES = 512;
+/** A peer that has sent too much is left alone for this much longer, so that its socket is not stopped for each frame. */
+const HOLD_MS = 50;
 
 interface Waiting {
   readonly frames: Uint8Array[];
@@ -41,6 +49,12 @@ interface Waiting {
 interface Box {
   readonly waiting: Readonly<Record<Receiver, Waiting>>;
   readonly paused: Set<Source>;
+  /** Bytes that it may send at once; at most those of a second. Below zero it is held. */
+  allowance: number;
+  /** When that was so, monotonic milliseconds. */
+  atMs: number;
+  /** Until then it is not read. */
+  hold: Timer | null;
 }
 
 const RECEIVERS: readonly Receiver[] = ['consensus', 'ingress'];
@@ -70,13 +84,16 @@ export class Inbound {
       box = {
         waiting: { consensus: { frames: [], bytes: 0 }, ingress: { frames: [], bytes: 0 } },
         paused: new Set(),
+        allowance: this.#parts.rate(),
+        atMs: this.#parts.clock.monotonic(),
+        hold: null,
       };
       this.#boxes.set(from, box);
     }
     const waiting = box.waiting[receiver];
     waiting.frames.push(frame);
     waiting.bytes += frame.length;
-    if (bytesOf(box) >= PAUSE_BYTES || framesOf(box) >= PAUSE_FRAMES) {
+    if (this.#isOverRate(from, box, frame.length) || bytesOf(box) >= PAUSE_BYTES || framesOf(box) >= PAUSE_FRAMES) {
       box.paused.add(source);
       source.pause();
     }
@@ -90,12 +107,36 @@ export class Inbound {
 
   /** What peers still have waiting when they are no longer configured goes with them. */
   forget(from: string): void {
+    this.#boxes.get(from)?.hold?.cancel();
     this.#boxes.delete(from);
   }
 
   stop(): void {
     this.#again?.cancel();
+    for (const { hold } of this.#boxes.values()) hold?.cancel();
     this.#boxes.clear();
+  }
+
+  /** Counts what came. A token bucket of one second: who sends more waits until it has paid back. */
+  #isOverRate(from: string, box: Box, frameBytes: number): boolean {
+    const { clock, rate, onExceeded } = this.#parts;
+    const bytesPerSecond = rate();
+    const nowMs = clock.monotonic();
+    const earned = ((nowMs - box.atMs) * bytesPerSecond) / 1_000;
+    box.atMs = nowMs;
+    box.allowance = Math.min(bytesPerSecond, box.allowance + earned) - Math.max(FRAME_COST_BYTES, frameBytes);
+    if (box.allowance >= 0) return false;
+    if (box.hold !== null) return true;
+    onExceeded(from);
+    this.#holdBack(box, bytesPerSecond);
+    return true;
+  }
+
+  #holdBack(box: Box, bytesPerSecond: number): void {
+    box.hold = this.#parts.clock.setTimer(HOLD_MS - (1_000 * box.allowance) / bytesPerSecond, () => {
+      box.hold = null;
+      this.#schedule();
+    });
   }
 
   #schedule(): void {
@@ -112,7 +153,8 @@ export class Inbound {
     let isBusy = false;
     for (const receiver of RECEIVERS) if (!this.#flushTo(receiver)) isBusy = true;
     for (const box of this.#boxes.values()) {
-      if (box.paused.size === 0 || bytesOf(box) > RESUME_BYTES || framesOf(box) > RESUME_FRAMES) continue;
+      if (box.paused.size === 0 || box.hold !== null) continue;
+      if (bytesOf(box) > RESUME_BYTES || framesOf(box) > RESUME_FRAMES) continue;
       for (const source of box.paused) source.resume();
       box.paused.clear();
     }

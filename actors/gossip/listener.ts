@@ -24,7 +24,7 @@ export interface ListenerEvents {
   accepted(ws: import('ws').WebSocket, socket: Socket, expected: string | null): void;
   request(request: IncomingMessage, response: ServerResponse, from: string | null): void;
   /** A connection for `/rpc/*`, or one that asked for more than it may, was ended: whose, and why. */
-  closed(peer: string, reason: 'wrong-identity' | 'peer-changed' | 'pin-changed'): void;
+  closed(peer: string, reason: 'wrong-identity' | 'peer-changed' | 'pin-changed' | 'too-many'): void;
 }
 
 const HANDSHAKE_MS = 5_000;
@@ -35,6 +35,8 @@ const HEADERS_MAX_BYTES = 8 * 1024;
  * would have to come at a hundred a second, and peers would still be dialed from here.
  */
 const CONNECTIONS_BASE = 512;
+/** Of one peer at once, gossip included: it needs two and its peer client four; twice over, and room for those that die. */
+const CONNECTIONS_OF_PEER = 16;
 
 type AnyServer = Server | HttpsServer;
 
@@ -43,6 +45,8 @@ interface Proven {
   readonly nodeId: string;
   /** 64 lowercase hex. */
   readonly fingerprint: string;
+  /** Gossip: the roster ends it. */
+  isUpgraded: boolean;
 }
 
 export class PeerListener {
@@ -50,7 +54,6 @@ export class PeerListener {
   #config: PeersConfig;
   readonly #server: AnyServer;
   readonly #upgrades: WebSocketServer;
-  /** Of those that stand for a peer and were not upgraded: what was upgraded the roster ends. */
   readonly #identities = new Map<Socket, Proven>();
   readonly #sockets = new Set<Socket>();
 
@@ -117,7 +120,8 @@ export class PeerListener {
   reconfigure(config: PeersConfig): void {
     this.#config = config;
     this.#server.maxConnections = CONNECTIONS_BASE + 2 * config.peers.length;
-    for (const [socket, { nodeId, fingerprint }] of this.#identities) {
+    for (const [socket, { nodeId, fingerprint, isUpgraded }] of this.#identities) {
+      if (isUpgraded) continue;
       const peer = config.peers.find((each) => each.nodeId === nodeId);
       if (peer !== undefined && judgePin(fingerprint, peer, config).ok) continue;
       this.#on.closed(nodeId, peer === undefined ? 'peer-changed' : 'pin-changed');
@@ -178,10 +182,21 @@ export class PeerListener {
       return this.#refuse(socket, verdict.status, verdict.reason);
     }
     if (verdict.warning === 'pin_mismatch') this.#on.pinMismatch(peer, fingerprint, false);
-    this.#identities.set(socket, { nodeId: peer.nodeId, fingerprint });
+    if (this.#countOf(peer.nodeId) >= CONNECTIONS_OF_PEER) {
+      this.#on.handshake('success');
+      this.#on.closed(peer.nodeId, 'too-many');
+      return false;
+    }
+    this.#identities.set(socket, { nodeId: peer.nodeId, fingerprint, isUpgraded: false });
     socket.once('close', () => this.#identities.delete(socket));
     this.#on.handshake('success');
     return true;
+  }
+
+  #countOf(nodeId: string): number {
+    let count = 0;
+    for (const proven of this.#identities.values()) if (proven.nodeId === nodeId) count += 1;
+    return count;
   }
 
   #refuse(socket: TLSSocket, status: HandshakeStatus, detail: string): false {
@@ -199,7 +214,8 @@ export class PeerListener {
       return void refuseUpgrade(socket, '403 Forbidden');
     }
     this.#upgrades.handleUpgrade(request, socket, head, (ws) => {
-      this.#identities.delete(socket);
+      const proven = this.#identities.get(socket);
+      if (proven !== undefined) proven.isUpgraded = true;
       // Of the HTTP server no limit on time stays.
       socket.setTimeout(0);
       socket.setNoDelay(true);

@@ -79,6 +79,12 @@ export function createMetrics(registry: Registry, figures: Figures) {
     ),
     closed: counter('quorate_peer_closed_total', 'Connections and attempts that ended, by why.', 'peer', 'reason'),
     served: counter('quorate_peer_served_total', 'Requests on the peer port, by answer.', 'peer', 'route', 'status'),
+    violations: counter(
+      'quorate_rate_limit_violations_total',
+      'Requests that were refused and streams that were held back for coming too fast.',
+      'scope',
+      'peer',
+    ),
     backoff: new Histogram({
       name: 'quorate_peer_backoff_seconds',
       help: 'Waits before a peer is tried again.',

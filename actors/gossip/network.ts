@@ -9,6 +9,7 @@ import { frameFamily } from '../../protocol/peer/frame.js';
 import type { ActorContext, Timer } from '../../runtime/kernel/contract.js';
 import type { ConsensusContract } from '../consensus/contract.js';
 import type { IngressContract } from '../ingress/contract.js';
+import { RateLimit, type RateWindow } from '../peer/rate-limit.js';
 import { createContext } from '../peer/tls.js';
 import { Certificates } from './certificates.js';
 import { TIMES, type Times } from './connection.js';
@@ -20,7 +21,7 @@ import type { Figures, GossipMetrics } from './metrics.js';
 import type { Peer } from './peer.js';
 import { Roster } from './roster.js';
 import { RpcDoor } from './rpc.js';
-import type { GossipConfig } from './spec.js';
+import type { GossipConfig, PeerLimits } from './spec.js';
 import { StateTeller } from './state-teller.js';
 
 export type GossipLinks = { consensus: ConsensusContract; ingress: IngressContract };
@@ -47,6 +48,8 @@ export class Network implements Figures {
   readonly #inbound: Inbound;
   readonly #teller: StateTeller;
   readonly #certificates: Certificates;
+  readonly #rate: RateLimit;
+  #limits: PeerLimits;
   #insecure: Timer | null = null;
   #refusedLineMs = Number.NEGATIVE_INFINITY;
   #notLogged = 0;
@@ -58,10 +61,17 @@ export class Network implements Figures {
     this.#parts = parts;
     const { context, config, self, validators, metrics } = parts;
     const { clock, links, log } = context;
+    this.#limits = config.limits;
+    this.#rate = new RateLimit(
+      () => clock.monotonic(),
+      () => windowsOf(this.#limits),
+    );
     this.#inbound = new Inbound({
       links,
       clock,
       onDrop: (from, frames) => metrics.dropped.inc({ peer: from, lane: 'inbound' }, frames),
+      rate: () => this.#limits.peer_bytes_per_second,
+      onExceeded: (from) => metrics.violations.inc({ scope: 'peer_bytes', peer: from }),
     });
     this.#roster = new Roster(config.peers, {
       self,
@@ -109,13 +119,18 @@ export class Network implements Figures {
     if (tls !== null) createContext(tls);
   }
 
-  reconfigure(next: PeersConfig): void {
+  reconfigure({ peers: next, limits }: Pick<GossipConfig, 'peers' | 'limits'>): void {
+    this.#limits = limits;
     const gone = [...this.#roster.peers].map(({ nodeId }) => nodeId);
     this.#roster.reconfigure(next);
     this.#listener.reconfigure(next);
     this.#certificates.use(next.tls);
     this.#lastRefusal.clear();
-    for (const nodeId of gone) if (!this.#roster.has(nodeId)) this.#inbound.forget(nodeId);
+    for (const nodeId of gone) {
+      if (this.#roster.has(nodeId)) continue;
+      this.#inbound.forget(nodeId);
+      this.#rate.forget(nodeId);
+    }
   }
 
   send(to: readonly string[] | null, lane: Lane, frames: readonly Uint8Array[]): void {
@@ -171,6 +186,8 @@ export class Network implements Figures {
       trustHeader: () => this.#roster.config.tls === null,
       isPeer: (nodeId) => this.#roster.has(nodeId),
       answered: (peer, route, status) => metrics.served.inc({ peer, route, status: String(status) }),
+      rate: this.#rate,
+      exceeded: (peer, window) => metrics.violations.inc({ scope: `peer_${window}`, peer }),
     });
     return new PeerListener(config.peers, {
       handshake: (status) => metrics.handshakes.inc({ status }),
@@ -231,6 +248,14 @@ export class Network implements Figures {
     event(log, 'peers.insecure', { peers });
     this.#insecure = clock.setTimer(INSECURE_WARNING_MS, () => this.#warnInsecure(peers));
   }
+}
+
+/** What a node needs of another is far below: an observation a round, and a look at the rounds now and then. */
+function windowsOf({ peer_burst, peer_sustained }: PeerLimits): readonly RateWindow[] {
+  return [
+    { name: 'burst', quota: peer_burst, windowS: 10 },
+    { name: 'sustained', quota: peer_sustained, windowS: 60 },
+  ];
 }
 
 /** 8 random bytes that name a run of gossip. */

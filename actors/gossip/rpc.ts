@@ -1,11 +1,12 @@
 // /rpc/* on the peer port: who asks is what the certificate proved; the answer comes from ingress. Owned by the actor. It
-// must never take a body over its bound, nor more at once from one peer than its share.
+// must never take a body over its bound, nor more from one peer than its share, at once or over time.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type ProblemSlug, problem } from '../../observability/problems.js';
 import { requestIdOf } from '../../observability/request-id.js';
 import type { Link } from '../../runtime/kernel/contract.js';
 import type { IngressContract, PeerAnswer } from '../ingress/contract.js';
 import { NODE_HEADER } from '../peer/identity.js';
+import type { RateLimit, RateVerdict } from '../peer/rate-limit.js';
 
 export interface RpcParts {
   readonly ingress: Link<IngressContract>;
@@ -13,6 +14,8 @@ export interface RpcParts {
   readonly trustHeader: () => boolean;
   readonly isPeer: (nodeId: string) => boolean;
   readonly answered: (peer: string, route: string, status: number) => void;
+  readonly rate: RateLimit;
+  readonly exceeded: (peer: string, window: string) => void;
 }
 
 const ROUTES: Readonly<Record<string, 'GET' | 'POST'>> = {
@@ -51,20 +54,26 @@ export class RpcDoor {
       if (response.headersSent || response.destroyed) return;
       response.writeHead(given.status, { ...given.headers, 'x-request-id': requestId }).end(given.body);
     };
-    const refuse = (slug: ProblemSlug, detail: string): void => {
-      // What is left of the body is not worth reading.
-      if (!request.complete) response.setHeader('connection', 'close');
-      answer(problem(slug, { requestId, detail }));
+    const refuse = (slug: ProblemSlug, detail: string, retryAfterS = 1): void => {
+      // What is left of the body is not worth reading. Before the end of the message nothing else tells whether there is one.
+      if (!request.complete && hasBody(request)) response.setHeader('connection', 'close');
+      answer(problem(slug, { requestId, detail, retryAfterS }));
     };
     if (from === null || peer === 'unknown') return refuse('forbidden', 'the certificate is no configured peer’s');
+    const busy = this.#inFlight.get(from) ?? 0;
+    if (busy >= IN_FLIGHT_MAX) return refuse('overloaded', `${busy} requests of ${from} are in hand`);
+    const { exceeded, retryAfterS, headers } = this.#take(from);
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    if (exceeded !== null) {
+      const { quota, windowS } = exceeded;
+      return refuse('rate-limited', `${from} asked ${quota} times in ${windowS} s; allowed are ${quota}`, retryAfterS);
+    }
     if (claimed !== undefined && claimed !== from) return refuse('forbidden', `the certificate is ${from}’s`);
     if (method === undefined) return refuse('no-such-route', `${request.method} ${path}`);
     if (request.method !== method) {
       response.setHeader('allow', method);
       return refuse('method-not-allowed', `${request.method} is not one of ${method}`);
     }
-    const busy = this.#inFlight.get(from) ?? 0;
-    if (busy >= IN_FLIGHT_MAX) return refuse('overloaded', `${busy} requests of ${from} are in hand`);
     this.#inFlight.set(from, busy + 1);
     try {
       const body = await bodyOf(request);
@@ -85,6 +94,16 @@ export class RpcDoor {
       else this.#inFlight.set(from, left);
     }
   }
+
+  #take(from: string): RateVerdict {
+    const verdict = this.#parts.rate.take(from);
+    if (verdict.exceeded !== null) this.#parts.exceeded(from, verdict.exceeded.name);
+    return verdict;
+  }
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
 /** The whole body; null as soon as it is too large. Rejects when the peer goes away. */

@@ -39,6 +39,7 @@ const OF_PEERS = [
   'quorate_peer_frames_dropped_total',
   'quorate_peer_closed_total',
   'quorate_peer_served_total',
+  'quorate_rate_limit_violations_total',
   'quorate_peer_request_total',
   'quorate_peer_backoff_seconds',
   'quorate_tls_handshakes_total',

@@ -14,8 +14,14 @@ import { Courier, type Errand } from './courier.js';
 import { describe, type Expected, roundFaults, type Said } from './verdict.js';
 
 export const NODES = 3;
-/** Threads that a handful of observations does not need would only make three nodes start later. */
-const SETTINGS = ['supervision:', '  standby: false', 'verify:', '  threads: 1'];
+/**
+ * Threads that a handful of observations does not need would only make three nodes start later; and nobody looks at a node so
+ * often over its peer port as who waits for it here.
+ */
+const SETTINGS = [
+  ...['supervision:', '  standby: false', 'verify:', '  threads: 1'],
+  ...['limits:', '  peer_burst: 10000', '  peer_sustained: 10000'],
+];
 const AGREE_LIMIT_MS = 30_000;
 const POLL_MS = 50;
 const ANSWER_LIMIT_MS = 10_000;
