@@ -6,7 +6,7 @@ import type { Context } from '../../protocol/consensus/context.js';
 import { encodeJournal } from '../../protocol/consensus/journal.js';
 import { quorum } from '../../protocol/consensus/quorum.js';
 import type { State as CoreState } from '../../protocol/consensus/state.js';
-import { type Ed25519, loadEd25519 } from '../../protocol/crypto/ed25519.js';
+import { type Ed25519, type Ed25519Backend, loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { type Genesis, parseGenesis } from '../../protocol/genesis.js';
 import type { JsonObject } from '../../protocol/json.js';
 import { OBSERVATION } from '../../protocol/kinds/observation.js';
@@ -24,7 +24,7 @@ import { packBytes, unpackBytes } from '../../runtime/kernel/batch.js';
 import type { ActorContext, Clock, Links } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
-import { VerifyPool, VerifyThreads } from '../verify/pool.js';
+import { backendOf, VerifyPool, VerifyThreads } from '../verify/pool.js';
 import { Blocks } from './blocks.js';
 import { certificateOf } from './catch-up.js';
 import { Checkpointer } from './checkpoint.js';
@@ -50,6 +50,8 @@ interface State {
   readonly committed: Committed;
   readonly reader: LedgerReader;
   readonly pool: VerifyPool | null;
+  /** What checks votes and certificates here, and bodies in the thread; null where there is none. */
+  readonly verify: { readonly own: Ed25519Backend; readonly bodies: Ed25519Backend | null };
   readonly core: CoreState;
   readonly report: () => void;
   readonly reports: NodeJS.Timeout;
@@ -69,7 +71,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
 
   /** What costs a thread most when it does it for the first time. Nothing of it is kept: the ledger goes on meanwhile. */
   async ahead(config) {
-    await loadEd25519();
+    await loadEd25519(backendOf(config.verify) ?? undefined);
     const reader = LedgerReader.open(config.ledger);
     readCommitted(parseGenesis(JSON.parse(config.genesis) as JsonObject), reader);
     await reader.close();
@@ -87,7 +89,9 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     const nodes = genesis.validators.length;
     const mempool = new Mempool(nodes);
     // Bodies of other leaders' blocks that this node has not seen (DECISIONS 7); it starts while the log is replayed.
-    const threads = nodes === 1 ? null : new VerifyThreads({ threads: 1, backend: null, seed: config.seed });
+    const backend = backendOf(config.verify);
+    const threads = nodes === 1 ? null : new VerifyThreads({ threads: 1, backend, seed: config.seed });
+    const ed25519 = await loadEd25519(backend ?? undefined);
     const { context, core, proof } = await replayLog({
       links,
       committed,
@@ -96,7 +100,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
       validators: readValidators(genesis, reader),
       quarantine: condition.quarantine,
       pages,
-      contextOf: contextMaker(genesis, config, await loadEd25519()),
+      contextOf: contextMaker(genesis, config, ed25519),
     }).catch((error: unknown) => {
       if (error instanceof LogLedgerMismatch) actor.fatal(EXIT.data.code, error.message);
       throw error;
@@ -121,7 +125,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     };
     const checkpoints = new Checkpointer({ ...shared, mempool, proof, intervalMs: config.compactIntervalMs });
     const pool = threads === null ? null : new VerifyPool(threads, actor.registry);
-    await threads?.start();
+    const verify = { own: ed25519.backend, bodies: (await threads?.start()) ?? null };
     const host = new Host({
       ...shared,
       verifier: pool,
@@ -155,7 +159,8 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
       reportChain(actor, committed, core.quarantined);
     };
     const reports = setInterval(report, REPORT_MS);
-    return { host, checkpoints, mempool, committed, reader, pool, core, report, reports, nodeId: config.nodeId, clock };
+    const { nodeId } = config;
+    return { host, checkpoints, mempool, committed, reader, pool, verify, core, report, reports, nodeId, clock };
   },
 
   tell: {
@@ -197,6 +202,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     unwritten: state.committed.unwritten.blocks,
     quarantined: state.core.quarantined,
     epoch: state.committed.tip.epoch,
+    verify: state.verify,
   }),
 });
 

@@ -1,5 +1,6 @@
 // How consensus is supervised. Read by actors/tree.ts only.
 import type { NodeConfig } from '../../config/node.js';
+import type { QuorateConfig } from '../../config/schema.js';
 import type { ActorSpec } from '../../runtime/kernel/contract.js';
 
 export interface ConsensusConfig {
@@ -9,6 +10,7 @@ export interface ConsensusConfig {
   readonly chainId: string;
   readonly nodeId: string;
   readonly seed: Uint8Array;
+  readonly verify: Pick<QuorateConfig['verify'], 'backend'>;
   readonly compactIntervalMs: number;
   /** Δ0 (R8), milliseconds. */
   readonly deltaMs: number;
@@ -33,6 +35,7 @@ export function consensusSpec(config: NodeConfig): ActorSpec<NodeConfig> {
       chainId: node.chainId,
       nodeId: node.identity.nodeId,
       seed: node.identity.seed,
+      verify: { backend: node.settings.verify.backend },
       deltaMs: node.settings.consensus.delta_ms,
       compactIntervalMs: node.settings.wal.compact_interval_ms,
     }),

@@ -3,7 +3,7 @@
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { listenRefusal } from '../../config/listen-refusal.js';
-import { type Ed25519Backend, loadEd25519 } from '../../protocol/crypto/ed25519.js';
+import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { sha256Hex } from '../../protocol/crypto/hash.js';
 import { parseGenesis } from '../../protocol/genesis.js';
 import type { JsonObject } from '../../protocol/json.js';
@@ -13,7 +13,7 @@ import { unpackBytes } from '../../runtime/kernel/batch.js';
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
-import { batchSize, VerifyPool, VerifyThreads, type VerifyThreadsOptions } from '../verify/pool.js';
+import { backendOf, batchSize, VerifyPool, VerifyThreads, type VerifyThreadsOptions } from '../verify/pool.js';
 import { Accuser } from './accuser.js';
 import { Answers } from './answers.js';
 import { Batches } from './batches.js';
@@ -73,7 +73,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
   async init(context) {
     const { config, clock, log, links } = context;
     const { settings } = config;
-    const backend = backendOf(config);
+    const backend = backendOf(settings.verify);
     // The port must be back soon after a death (DECISIONS 36): without a standby the pool's threads start on other cores
     // while this one loads the HTTP server, which takes about as long.
     const wanted = verifyThreads(config);
@@ -246,12 +246,8 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
   inspect: (state) => state.door.stats(),
 });
 
-function backendOf({ settings }: IngressConfig): Ed25519Backend | null {
-  return settings.verify.backend === 'auto' ? null : settings.verify.backend;
-}
-
 function verifyThreads(config: IngressConfig): VerifyThreadsOptions {
-  return { threads: config.settings.verify.threads, backend: backendOf(config), seed: config.seed };
+  return { threads: config.settings.verify.threads, backend: backendOf(config.settings.verify), seed: config.seed };
 }
 
 /** Opens the port. At the first start a port that cannot be had ends the process: waiting would not free it. */

@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module';
 import { isDeepStrictEqual } from 'node:util';
 import type { Piscina } from 'piscina';
+import type { QuorateConfig } from '../../config/schema.js';
 import { Histogram, type Registry } from '../../observability/prom-client.js';
 import type { Ed25519Backend } from '../../protocol/crypto/ed25519.js';
 import { packBytes } from '../../runtime/kernel/batch.js';
@@ -26,6 +27,11 @@ const BATCH_MIN = 8;
 export function batchSize(waiting: number, limits: { readonly threads: number; readonly batch_max: number }): number {
   const share = Math.ceil(waiting / limits.threads);
   return Math.min(limits.batch_max, Math.max(BATCH_MIN, share));
+}
+
+/** What `verify.backend` asks for; null: whichever loads. */
+export function backendOf({ backend }: Pick<QuorateConfig['verify'], 'backend'>): Ed25519Backend | null {
+  return backend === 'auto' ? null : backend;
 }
 
 /** The threads alone: to start them takes longer than all else of ingress, so they may be there before it. */

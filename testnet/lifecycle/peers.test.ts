@@ -72,6 +72,7 @@ test.before(async () => {
       peers_file: join(directory, 'peers.yml'),
       pinned_certs: join(dataDir, 'pins.json'),
       tls: { ca: made.ca, cert: join(dataDir, 'tls.crt'), key: join(dataDir, 'tls.key') },
+      verify: { backend: 'libsodium-wrappers' },
     };
     writeFileSync(config, JSON.stringify(settings));
   }
@@ -117,6 +118,13 @@ test.serial('NET-1: real nodes connect over pinned TLS, and say where their peer
     t.true(metrics.total('quorate_tls_certificate_expiry_seconds', 'role="own"') > 360 * 86_400);
     t.false(node.output.includes('PRIVATE KEY'));
   }
+});
+
+test.serial('ID-7: verify.backend holds for what consensus checks, itself and in its thread', async (t) => {
+  const { endpoints, adminToken } = nodes[0]!;
+  const headers = { authorization: `Bearer ${adminToken}` };
+  const seen = await (await fetch(`${endpoints.ops}/v1/admin/actors/consensus`, { headers })).json();
+  t.like(seen, { verify: { own: 'libsodium-wrappers', bodies: 'libsodium-wrappers' } });
 });
 
 test.serial('CF-3, NET-8: a reload with a wrong file is refused and changes nothing', async (t) => {
