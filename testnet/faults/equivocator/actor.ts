@@ -1,18 +1,18 @@
-// Consensus of a validator that says one thing to most and another to the last of its peers: two blocks where it leads, two
-// notarize votes in every other view. Production consensus in a thread of its own, with a liar at its link to gossip.
+// Consensus of a validator that says one thing to most and another to one of its peers, in each view another one: two blocks where
+// it leads, two notarize votes in every other view. Production consensus in a thread of its own, with a liar at its link to gossip.
 import consensus from '../../../actors/consensus/actor.js';
 import type { ConsensusContract } from '../../../actors/consensus/contract.js';
 import type { ConsensusLinks } from '../../../actors/consensus/host.js';
 import type { ConsensusConfig } from '../../../actors/consensus/spec.js';
-import type { GossipContract, SendFrames } from '../../../actors/gossip/contract.js';
 import { FRAME } from '../../../protocol/consensus/wire.js';
 import { loadEd25519 } from '../../../protocol/crypto/ed25519.js';
 import { parseGenesis } from '../../../protocol/genesis.js';
 import type { JsonObject } from '../../../protocol/json.js';
 import { packBytes, unpackBytes } from '../../../runtime/kernel/batch.js';
-import type { ActorDefinition, Link } from '../../../runtime/kernel/contract.js';
+import type { ActorDefinition } from '../../../runtime/kernel/contract.js';
 import { defineActor } from '../../../runtime/kernel/define.js';
 import { contradiction, type Liar } from './contradiction.js';
+import { lyingLink, turns } from './lying-link.js';
 
 /** Its state is its own affair. */
 const honest = consensus as unknown as ActorDefinition<ConsensusContract, unknown, ConsensusLinks, ConsensusConfig>;
@@ -32,7 +32,9 @@ export default defineActor<ConsensusContract, unknown, ConsensusLinks, Consensus
       sign: (bytes) => ed25519.sign(bytes, secretKey),
     };
     const peers = nodeIds.filter((nodeId) => nodeId !== config.nodeId);
-    const gossip = lyingLink(links.gossip, peers, (frame) => contradiction(liar, frame));
+    // The chain is the seed: another order in each run of a test, the same for all that is said in one.
+    const deceivedIn = turns(peers, Buffer.from(chainId).readUInt32BE());
+    const gossip = lyingLink(links.gossip, peers, deceivedIn, (frame) => contradiction(liar, frame));
     return honest.init({ ...context, links: { ...links, gossip } });
   },
 
@@ -45,28 +47,3 @@ export default defineActor<ConsensusContract, unknown, ConsensusLinks, Consensus
     },
   },
 });
-
-/** The last peer gets `other` of each frame; with one deceived of three, those who were told the same still make a quorum. */
-function lyingLink(
-  link: Link<GossipContract>,
-  peers: readonly string[],
-  other: (frame: Uint8Array) => Uint8Array,
-): Link<GossipContract> {
-  const deceived = peers.at(-1)!;
-  const send = (message: SendFrames) => link.tell('send', message, [message.frames]);
-  return {
-    peer: link.peer,
-    get up() {
-      return link.up;
-    },
-    tell(_, { to, lane, frames }) {
-      const list = unpackBytes(frames);
-      const others = (to ?? peers).filter((nodeId) => nodeId !== deceived);
-      if ((to ?? peers).includes(deceived)) send({ to: [deceived], lane, frames: packBytes(list.map(other)) });
-      return others.length === 0 ? 'ok' : send({ to: others, lane, frames: packBytes(list) });
-    },
-    ask: (name, request, options) => link.ask(name, request, options),
-    onUp: (listener) => link.onUp(listener),
-    onDown: (listener) => link.onDown(listener),
-  };
-}

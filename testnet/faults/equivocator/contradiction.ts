@@ -18,13 +18,18 @@ export interface Liar {
   sign(bytes: Uint8Array): Uint8Array;
 }
 
-/** Frames that are neither an own notarize vote nor a proposal stay as they are. */
-export function contradiction(liar: Liar, frame: Uint8Array): Uint8Array {
-  if (frame[0] === FRAME.proposal) return otherProposal(liar, frame);
-  return frame[0] === FRAME.vote ? otherVote(liar, frame) : frame;
+export interface Contradiction {
+  readonly view: number;
+  readonly frame: Uint8Array;
 }
 
-function otherProposal(liar: Liar, frame: Uint8Array): Uint8Array {
+/** Null for what is neither an own notarize vote nor a proposal. */
+export function contradiction(liar: Liar, frame: Uint8Array): Contradiction | null {
+  if (frame[0] === FRAME.proposal) return otherProposal(liar, frame);
+  return frame[0] === FRAME.vote ? otherVote(liar, frame) : null;
+}
+
+function otherProposal(liar: Liar, frame: Uint8Array): Contradiction {
   const { epoch, justification, body: bytes } = decodeProposal(frame);
   const { header, entries } = decodeBlockBody(bytes);
   // A millisecond later: a valid block, and another hash.
@@ -33,15 +38,17 @@ function otherProposal(liar: Liar, frame: Uint8Array): Uint8Array {
   // Of the block only its hash is signed here; its reference is the receiver's to derive.
   const block = { hash: '', height: 0, view: 0, parentView: 0, parentHash: '', timestamp: 0, entryCount: 0 };
   const proposal = { block, signature, justification };
-  return encodeProposal({ type: 'proposal', epoch, proposal }, encodeBlockBody(text, entries));
+  const other = encodeProposal({ type: 'proposal', epoch, proposal }, encodeBlockBody(text, entries));
+  return { view: header.view, frame: other };
 }
 
-function otherVote(liar: Liar, frame: Uint8Array): Uint8Array {
+function otherVote(liar: Liar, frame: Uint8Array): Contradiction | null {
   const message = decodeMessage(frame);
-  if (message.type !== 'vote' || message.vote.kind !== NOTARIZE || message.vote.signer !== liar.index) return frame;
+  if (message.type !== 'vote' || message.vote.kind !== NOTARIZE || message.vote.signer !== liar.index) return null;
   const { epoch, vote } = message;
   const hash = Buffer.from(vote.hash!, 'hex');
   hash[0]! ^= 1;
   const signature = liar.sign(voteSignBytes(liar.chainId, epoch, NOTARIZE, vote.view, hash));
-  return encodeMessage({ ...message, vote: { ...vote, hash: hash.toString('hex'), signature } });
+  const other = encodeMessage({ ...message, vote: { ...vote, hash: hash.toString('hex'), signature } });
+  return { view: vote.view, frame: other };
 }
