@@ -125,6 +125,13 @@ export const FIELDS = {
   clients_file: path(null, 'clients.yml: who may submit, with which keys', 'reload'),
   kinds_dir: path(null, 'folder of JSON Schema files, one a kind: order.json registers kind "order"', 'reload'),
   shutdown_ms: integer(1000, HOUR_MS, 30_000, 'time for a clean stop before it is forced'),
+  stop_with_stdin: {
+    schema: { type: 'boolean' },
+    default: false,
+    about:
+      'stop when standard input ends: whoever started the node is gone, as the driver of a testnet; not for services',
+    change: 'restart',
+  },
 
   'log.level': choice(
     ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],

@@ -25,6 +25,7 @@ export interface QuorateConfig {
   readonly clients_file: string | null;
   readonly kinds_dir: string | null;
   readonly shutdown_ms: number;
+  readonly stop_with_stdin: boolean;
   readonly log: {
     readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
     readonly format: 'auto' | 'json' | 'pretty';

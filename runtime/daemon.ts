@@ -77,9 +77,9 @@ function print(text: string): void {
 }
 
 async function run(loaded: LoadedConfig, version: string): Promise<void> {
-  const actOnSignals = takeSignals();
-  surviveClosedOutput();
   const { config: settings } = loaded;
+  const actOnSignals = takeSignals(settings.stop_with_stdin ? process.stdin : null);
+  surviveClosedOutput();
   const logSettings: LogSettings = {
     level: settings.log.level,
     pretty: wantsPretty(settings.log.format, process.stdout.isTTY === true),

@@ -5,7 +5,8 @@ export interface SignalActions {
   reload(): void;
   /** Writes down what the node is doing. */
   dump(): void;
-  stop(signal: string): void;
+  /** By a signal, or by the end of standard input where that was asked for. */
+  stop(cause: string): void;
   /** A second stop signal: at once. */
   force(): void;
 }
@@ -14,8 +15,11 @@ export interface SignalActions {
  * Takes SIGHUP and SIGUSR2, which would end the process, before anything that takes time. What comes until the returned
  * function gives them a meaning is remembered, once each. TERM and INT end the process as long as nothing runs; USR1, which
  * would open Node's inspector, is taken by runtime/main.js before compiled code is loaded.
+ *
+ * `input`: the standard input whose end is a stop signal too; null: it is not looked at. A pipe ends when nobody holds its
+ * other end any more, however that process died.
  */
-export function takeSignals(): (actions: SignalActions) => void {
+export function takeSignals(input: NodeJS.ReadStream | null): (actions: SignalActions) => void {
   let actions: SignalActions | null = null;
   const early = new Set<'reload' | 'dump'>();
   const take = (signal: NodeJS.Signals, action: 'reload' | 'dump') => {
@@ -28,13 +32,18 @@ export function takeSignals(): (actions: SignalActions) => void {
   take('SIGUSR2', 'dump');
   return (given) => {
     actions = given;
-    stopOn(given);
+    stopOn(given, input);
     for (const action of early) given[action]();
   };
 }
 
-function stopOn({ stop, force }: SignalActions): void {
+function stopOn({ stop, force }: SignalActions, input: NodeJS.ReadStream | null): void {
   let stopping = false;
+  input?.on('error', () => undefined);
+  input?.resume().once('close', () => {
+    if (!stopping) stop('end of standard input');
+    stopping = true;
+  });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       if (stopping) force();

@@ -1,5 +1,5 @@
 // A real node as a child process, for tests, drills and the testnet: started on a directory of its own, found by its run
-// files, ended by its process id. It never touches a process that it did not start.
+// files, ended by its process id. It never touches a process that it did not start, and leaves none behind.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -62,9 +62,10 @@ export class LocalNode {
       ...(options.args ?? []),
     ];
     this.process = spawn(words[0]!, words.slice(1), {
-      env: { ...process.env, ...options.env },
+      // Its standard input is a pipe that only this process holds: however that dies, the node ends.
+      env: { ...process.env, QUORATE_STOP_WITH_STDIN: 'true', ...options.env },
       cwd: options.cwd,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
     });
     for (const stream of [this.process.stdout!, this.process.stderr!]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
