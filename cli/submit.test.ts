@@ -43,6 +43,42 @@ test('OP-1: submit --json prints the receipt itself, the human form says what to
   t.false((human.out + human.err + json.out).includes(CLIENT_KEY.seed));
 });
 
+test('DECISIONS 32: --durable quorum is content with 202 of a quorum, and with nothing less', async (t) => {
+  let durable = 'quorum';
+  const { node, directory } = await setUp(t, (request) =>
+    request.method === 'GET'
+      ? { status: 200, body: { state: 'durable' } }
+      : {
+          status: 202,
+          body: { state: 'durable', digest: prepareEnvelope(request.body).digest.toString('hex'), durable },
+        },
+  );
+  const ask = (...more: string[]) => run(['submit', ...DATA, '--durable', 'quorum', '--data-dir', directory, ...more]);
+  const json = await ask('--json');
+  t.is(json.code, 0, json.err);
+  t.is(node.heard[0]!.headers.prefer, 'wait=5, durable=quorum');
+  t.deepEqual(
+    node.heard.map(({ method }) => method),
+    ['POST'],
+    'nobody asks for a receipt',
+  );
+  t.deepEqual(JSON.parse(json.out), {
+    state: 'durable',
+    digest: prepareEnvelope(node.heard[0]!.body).digest.toString('hex'),
+    durable: 'quorum',
+  });
+  t.regex((await ask()).out, /^durable on the disks of a quorum, not final yet\n/);
+  t.is((await ask('--wait', '0')).code, 0);
+  durable = 'node';
+  const less = await ask('--wait', '1');
+  t.is(less.code, 69);
+  t.regex(less.out, /^durable on the node's disk, not final yet\n/);
+  t.is((await ask('--wait', '0')).code, 69);
+  const wrong = await run(['submit', ...DATA, '--durable', 'node', '--data-dir', directory]);
+  t.is(wrong.code, 64);
+  t.regex(wrong.err, /--durable is "node", allowed is quorum/);
+});
+
 test('the payload comes from the argument, a file or stdin; --envelope-out keeps the signed bytes', async (t) => {
   const { node, directory } = await setUp(t, (request) => ({ status: 200, body: finalOf(request) }));
   const file = join(directory, 'p.json');

@@ -10,6 +10,7 @@ import {
   type Pause,
   type Sendable,
   SubmissionRefused,
+  type SubmitOptions,
   type Submitted,
   submit,
 } from '../client/submit.js';
@@ -54,6 +55,11 @@ export const submitCommand = defineCommand({
       value: 'SECONDS',
       about: `how long to wait for the receipt (default ${DEFAULT_WAIT_S}; 0: durable is enough)`,
     },
+    durable: {
+      type: 'string',
+      value: 'quorum',
+      about: 'be content as soon as a quorum of validators has it on disk, final or not',
+    },
     json: commonOptions.json,
   },
   about: `
@@ -72,7 +78,7 @@ With --json the receipt itself, or {"error":…}, goes to stdout; what happens o
     ['date | jq -R "{text:.}" | quorate submit --data -', 'the payload from stdin'],
   ],
   exits: [
-    [EXIT.ok.code, 'final, the receipt is on stdout (with --wait 0: durable)'],
+    [EXIT.ok.code, 'final, the receipt is on stdout (with --wait 0: durable; with --durable quorum: on its disks)'],
     [EXIT.usage.code, 'wrong arguments'],
     [EXIT.data.code, 'the node refused it: payload, kind, or the id is taken by other content'],
     [EXIT.unavailable.code, 'no final answer in time; sending the same again is safe'],
@@ -81,6 +87,7 @@ With --json the receipt itself, or {"error":…}, goes to stdout; what happens o
   async run({ values }, terminal) {
     const directory = dataDirectory(values['data-dir'], terminal);
     const waitS = values.wait === undefined ? DEFAULT_WAIT_S : wholeNumber('submit', 'wait', values.wait, 0, 3600);
+    const durable = wantedDisks(values.durable);
     const payload = await readPayload(values.data, terminal);
     const issuedAtMs = values['issued-at'] === undefined ? terminal.nowMs() : readTime(values['issued-at']);
     const api = apiUrl(values.api, directory, terminal);
@@ -89,9 +96,10 @@ With --json the receipt itself, or {"error":…}, goes to stdout; what happens o
     const signed = await sign(key, draft);
     const envelopeFile = values['envelope-out'];
     if (envelopeFile !== undefined) writeFile(envelopeFile, signed.body);
-    const result = await send(signed, api, waitS * 1000, terminal);
-    report(result, signed, { waitS, json: values.json }, terminal);
-    return result.state === 'final' || waitS === 0 ? EXIT.ok.code : EXIT.unavailable.code;
+    const result = await send(signed, { api, waitMs: waitS * 1000, ...durable }, terminal);
+    const isEnough = durable.durable === undefined ? waitS === 0 : isOnQuorum(result);
+    report(result, signed, { isEnough, waitS, json: values.json }, terminal);
+    return result.state === 'final' || isEnough ? EXIT.ok.code : EXIT.unavailable.code;
   },
 });
 
@@ -100,6 +108,12 @@ async function readPayload(data: string | undefined, terminal: Terminal): Promis
   if (data === '-') return parseObject(await terminal.readStdin(), 'stdin');
   if (data.startsWith('@')) return parseObject(readRequired(data.slice(1)), data.slice(1));
   return parseObject(Buffer.from(data), '--data');
+}
+
+function wantedDisks(text: string | undefined): Pick<SubmitOptions, 'durable'> {
+  if (text === undefined) return {};
+  if (text !== 'quorum') throw usageError('submit', `--durable is "${text}", allowed is quorum.`);
+  return { durable: text };
 }
 
 function readTime(text: string): number {
@@ -180,14 +194,16 @@ function writeFile(path: string, bytes: Uint8Array): void {
   }
 }
 
-async function send(signed: Outgoing, api: string, waitMs: number, terminal: Terminal): Promise<Submitted> {
+type Call = Pick<SubmitOptions, 'api' | 'waitMs' | 'durable'>;
+
+async function send(signed: Outgoing, call: Call, terminal: Terminal): Promise<Submitted> {
   const note = ({ reason, delayMs }: Pause) =>
     terminal.err(`quorate submit: ${reason}; again in ${(delayMs / 1000).toFixed(1)} s\n`);
   try {
-    return await submit(signed, { api, waitMs, host: terminal, note });
+    return await submit(signed, { ...call, host: terminal, note });
   } catch (error) {
-    if (error instanceof SubmissionRefused) throw refusal(error, api);
-    if (error instanceof NodeUnavailable) throw unavailable(error, api, signed);
+    if (error instanceof SubmissionRefused) throw refusal(error, call.api);
+    if (error instanceof NodeUnavailable) throw unavailable(error, call.api, signed);
     throw error;
   }
 }
@@ -210,16 +226,28 @@ function unavailable(error: NodeUnavailable, api: string, { id, issuedAt, digest
   });
 }
 
-function report(result: Submitted, signed: Outgoing, how: { waitS: number; json: boolean }, terminal: Terminal): void {
+function isOnQuorum(result: Submitted): boolean {
+  return result.state === 'durable' && result.durable === 'quorum';
+}
+
+interface Report {
+  /** What was asked for, though it is not final. */
+  readonly isEnough: boolean;
+  readonly waitS: number;
+  readonly json: boolean;
+}
+
+function report(result: Submitted, signed: Outgoing, how: Report, terminal: Terminal): void {
   const paint = painter(terminal.colours.out);
   const ask = `quorate receipt ${result.digest}`;
   if (result.state === 'durable') {
-    if (how.json) printJson(terminal, { state: result.state, digest: result.digest });
+    const where = isOnQuorum(result) ? 'the disks of a quorum' : "the node's disk";
+    if (how.json) printJson(terminal, { ...result });
     else
       terminal.out(
-        `${paint('yellow', 'durable')} on the node's disk, not final yet\n${table([['digest', result.digest]], '  ')}Next: ${ask}\n`,
+        `${paint('yellow', 'durable')} on ${where}, not final yet\n${table([['digest', result.digest]], '  ')}Next: ${ask}\n`,
       );
-    if (how.waitS > 0) terminal.err(`quorate submit: not final after ${how.waitS} s. Ask again with "${ask}".\n`);
+    if (!how.isEnough) terminal.err(`quorate submit: not final after ${how.waitS} s. Ask again with "${ask}".\n`);
     return;
   }
   if (how.json) {

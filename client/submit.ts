@@ -25,6 +25,8 @@ export interface PollOptions {
 export interface SubmitOptions extends PollOptions {
   /** How long to wait for the receipt; 0 asks for an answer as soon as the submission is durable. */
   readonly waitMs: number;
+  /** `quorum`: content as soon as a quorum of validators has it on disk, final or not. */
+  readonly durable?: 'quorum';
   /** How long to go on repeating while the node is busy or away. Default 30 s. */
   readonly retryMs?: number;
 }
@@ -45,8 +47,8 @@ export interface Sendable {
 
 export type Submitted =
   | { readonly state: 'final'; readonly digest: string; readonly outcome: JsonObject; readonly receipt: JsonObject }
-  /** On the node's disk, and not final within the time given. */
-  | { readonly state: 'durable'; readonly digest: string };
+  /** On the node's disk, or as was asked for on those of a quorum, and not final within the time given. */
+  | { readonly state: 'durable'; readonly digest: string; readonly durable?: 'quorum' };
 
 /** The node has said no, and the same bytes will not do better. */
 export class SubmissionRefused extends Error {
@@ -88,8 +90,12 @@ const RETRY_MS = 30_000;
 /** @throws SubmissionRefused, NodeUnavailable */
 export async function submit(submission: Sendable, options: SubmitOptions): Promise<Submitted> {
   const startMs = options.host.nowMs();
-  const waitMs = Math.min(options.waitMs, REQUEST_WAIT_MS);
-  const prefer = waitMs <= 0 ? 'respond-async' : `wait=${Math.ceil(waitMs / 1000)}`;
+  const untilQuorum = options.durable === 'quorum';
+  // A quorum is not had at once: without a wait of the caller's own the node gets the longest.
+  const wantedMs = untilQuorum && options.waitMs <= 0 ? REQUEST_WAIT_MS : options.waitMs;
+  const waitMs = Math.min(wantedMs, REQUEST_WAIT_MS);
+  const wait = waitMs <= 0 ? 'respond-async' : `wait=${Math.ceil(waitMs / 1000)}`;
+  const prefer = untilQuorum ? `${wait}, durable=quorum` : wait;
   const answer = await repeat(options, startMs + (options.retryMs ?? RETRY_MS), () =>
     request(options.host, options.api + (submission.path ?? '/v1/submissions'), waitMs, {
       method: 'POST',
@@ -100,6 +106,9 @@ export async function submit(submission: Sendable, options: SubmitOptions): Prom
   if (answer.status >= 300) throw new SubmissionRefused(answer.status, answer.body);
   const final = finalAnswer(answer.body, submission.digest);
   if (final !== null) return final;
+  if (untilQuorum && answer.body.durable === 'quorum') {
+    return { state: 'durable', digest: submission.digest, durable: 'quorum' };
+  }
   try {
     return await pollReceipt(submission.digest, options, startMs + options.waitMs);
   } catch (error) {

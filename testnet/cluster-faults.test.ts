@@ -86,6 +86,11 @@ test.serial(
 
     t.like(await reach(3), { quorum: { validators: 3, needed: 2 }, peers: { length: 2 } });
     await Promise.all([submit(0, 'all-0'), submit(1, 'all-1'), submit(2, 'all-2')]);
+    // On the disks of two of three, which a notarization proves before anything is final.
+    const wide = await client.post(0, 'wide', { prefer: 'durable=quorum' });
+    t.is(wide.status, 202);
+    t.like(await wide.json(), { state: 'durable', durable: 'quorum' });
+    await submit(0, 'wide');
     await cluster.kill(1);
     // Every third view is led by the one that is away.
     for (let number = 0; number < 4; number++) await submit(number % 2 === 0 ? 0 : 2, `two-${number}`);
@@ -97,6 +102,9 @@ test.serial(
     // It stands still, which costs no second start.
     cluster.node(2).signal('SIGSTOP');
     await reach(1);
+    const alone = await client.post(0, 'alone', { prefer: 'wait=1, durable=quorum' });
+    const { digest, ...durable } = (await alone.json()) as JsonObject;
+    t.deepEqual([alone.status, durable], [202, { state: 'durable', durable: 'node' }]);
     const { refused, promised } = await fill(client);
     t.like(refused, { status: 503, type: 'urn:problem-type:quorate:mempool-full' });
     t.regex(String(refused.retryAfter), /^[12]$/);
@@ -104,11 +112,11 @@ test.serial(
     t.true(promised.length >= 320 && promised.length <= 420, `${promised.length} were promised`);
 
     cluster.node(2).signal('SIGCONT');
-    for (const digest of promised) await client.find(0, digest);
+    for (const waiting of [String(digest), ...promised]) await client.find(0, waiting);
     await submit(2, 'after');
     const ids = await client.ids(2);
     t.is(new Set(ids).size, ids.length);
-    t.is(ids.length, receipts.size + promised.length);
+    t.is(ids.length, receipts.size + promised.length + 1);
     await Promise.all([cluster.node(0).stop(), cluster.node(2).stop()]);
     const dataDirs = [0, 2].map((node) => cluster.members[node]!.dataDir);
     const found = await checkClusterLedgers(dataDirs, receipts, parseValidatorSet(validators));

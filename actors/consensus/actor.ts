@@ -166,6 +166,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
   tell: {
     peerFrames: ({ host }, { from, frames }) => host.peerFrames(from, unpackBytes(frames)),
     peerState: ({ host }, { nodeId, connected }) => host.peerState(nodeId, connected),
+    wantNotarized: ({ host }) => host.wantNotarized(),
   },
 
   ask: {

@@ -57,6 +57,29 @@ test('CO-1: submissions of every node become final on all of them, once, in one 
   }
 });
 
+test('DECISIONS 32: whoever asks is told of a block when it is notarized, before it is final', async (t) => {
+  const made = await cluster(t);
+  await made.startAll();
+  const [quiet, ...asked] = notes(made, 4);
+  made.submit('node_1', quiet!);
+  await made.until(allFinal(made, [quiet!]), 'finality before anybody asks');
+  for (const { ingress } of made.nodes) t.deepEqual(ingress.told('notarized'), []);
+  made.node('node_0').host.wantNotarized();
+  for (const entry of asked) made.submit('node_0', entry);
+  const order: string[] = [];
+  made.node('node_0').ingress.listen((name) => void order.push(name));
+  await made.until(allFinal(made, asked), 'finality');
+  const told = made.node('node_0').ingress.told('notarized');
+  const digests = told.flatMap((block) => Buffer.from(block.digests).toString('hex').match(/.{64}/g) ?? []);
+  t.deepEqual(digests.sort(), asked.map(({ prepared }) => prepared.digest.toString('hex')).sort());
+  t.is(
+    told.reduce((sum, { bodies }) => sum + bodies.length, 0),
+    32 * asked.length,
+  );
+  t.is(order.filter((name) => name === 'notarized' || name === 'finalized')[0], 'notarized');
+  t.deepEqual(made.node('node_1').ingress.told('notarized'), []);
+});
+
 test('R8: a system clock that is set back or ahead holds nothing up, and does not set the chain’s time back', async (t) => {
   const made = await cluster(t);
   await made.startAll();

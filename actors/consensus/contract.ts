@@ -46,6 +46,8 @@ export type ConsensusContract = {
     peerFrames: PeerFrames;
     /** The newest state counts; each is told again when consensus is a new incarnation. */
     peerState: PeerState;
+    /** A client waits to hear that a quorum has its submission: from here on, for a while, ingress is told of notarized blocks. */
+    wantNotarized: null;
   };
   ask: {
     /**
@@ -64,6 +66,7 @@ export const consensusPolicies: Policies<ConsensusContract> = {
       max: 64,
       reason: 'one a turn and peer; gossip holds the rest, bounded a peer, and stops reading its socket',
     },
+    wantNotarized: { max: 4, reason: 'one a second; a lost one is said again with the next such client' },
     peerState: { max: 256, reason: 'one a change; gossip tells a state that found no room again' },
   },
   ask: {

@@ -9,9 +9,10 @@ import { storedBlock } from '../../protocol/ledger/block.js';
 import { encodeBlock } from '../../protocol/ledger/block-codec.js';
 import { registryText } from '../../protocol/registry.js';
 import { roundsChange } from '../../protocol/rounds/text.js';
-import type { FinalizedBlock } from '../ingress/contract.js';
+import type { FinalizedBlock, NotarizedBlock } from '../ingress/contract.js';
 import type { FinalizedForStore } from '../store/contract.js';
 import type { Blocks, ExecutedBlock } from './blocks.js';
+import type { Pooled } from './mempool.js';
 
 export type CommitEffect = Extract<Effect, { readonly type: 'commit' }>;
 
@@ -91,6 +92,14 @@ export function finalMessages(
       certified: { header: block.header, chain: headers, certificate: certificateJson },
       registry,
     },
+  };
+}
+
+/** Of a block that is notarized and not final yet, what its waiting clients are found by. */
+export function notarizedMessage(pooled: readonly Pooled[]): NotarizedBlock {
+  return {
+    digests: columns(pooled.map(({ entry }) => entry.prepared.digest)),
+    bodies: columns(pooled.map(({ entry }) => entry.prepared.body)),
   };
 }
 

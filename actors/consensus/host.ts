@@ -25,7 +25,7 @@ import type { Blocks } from './blocks.js';
 import { type BuildEffect, Builder } from './builder.js';
 import type { Checkpointer } from './checkpoint.js';
 import type { Committed } from './committed.js';
-import { type CommitEffect, finalize } from './finality.js';
+import { type CommitEffect, finalize, notarizedMessage } from './finality.js';
 import { isPeerGone, LedgerWriter } from './ledger-writer.js';
 import type { Mempool, Pooled } from './mempool.js';
 import type { ConsensusMetrics } from './metrics.js';
@@ -68,6 +68,8 @@ export interface HostParts {
 const APPEND_DEADLINE_MS = 120_000;
 /** How often a quarantined node asks the others where they are (1.8). */
 const RECOVER_MS = 2_000;
+/** How long notarized blocks are told of after ingress asked: as long as a client may wait, its admission included. */
+const NOTARIZED_MS = 602_000;
 /** How often what waits is looked at again, and how long it must have waited. */
 const HOPELESS_LOOK_MS = 5_000;
 
@@ -78,10 +80,12 @@ export class Host {
   /** Null on a chain of one. */
   readonly #network: Network | null;
   /** Outputs whose records, or whose predecessors' records, are not durable yet. */
-  readonly #held: { readonly effects: readonly Effect[]; durable: boolean }[] = [];
+  readonly #held: { readonly effects: readonly Effect[]; readonly notarized: readonly string[]; durable: boolean }[] =
+    [];
   /** Outputs behind one whose final block lacks its right bodies. */
   #waiting: Output[] = [];
   #building: BuildEffect | null = null;
+  #notarizedUntilMs = Number.NEGATIVE_INFINITY;
   /** The last block asked for came to nothing, and nothing has changed since. */
   #barren = false;
   #timer: Timer | null = null;
@@ -149,6 +153,11 @@ export class Host {
 
   peerState(nodeId: string, connected: boolean): void {
     this.#network?.peerState(nodeId, connected);
+  }
+
+  /** Ingress has a client that waits for a quorum's disks. */
+  wantNotarized(): void {
+    this.#notarizedUntilMs = this.#parts.clock.monotonic() + NOTARIZED_MS;
   }
 
   get #idle(): boolean {
@@ -246,7 +255,9 @@ export class Host {
       this.#carryOut(output.effects);
       return;
     }
-    const held = { effects: output.effects, durable: output.records.length === 0 };
+    const { effects, records } = output;
+    const isWanted = this.#parts.clock.monotonic() < this.#notarizedUntilMs;
+    const held = { effects, notarized: isWanted ? notarizedIn(records) : [], durable: records.length === 0 };
     this.#held.push(held);
     if (held.durable) return;
     this.#append(output).then(
@@ -296,9 +307,16 @@ export class Host {
 
   #release(): void {
     while (this.#held.length > 0 && this.#held[0]!.durable && !this.#stopped) {
-      const { effects } = this.#held.shift()!;
+      const { effects, notarized } = this.#held.shift()!;
+      for (const hash of notarized) this.#tellNotarized(hash);
       this.#carryOut(effects);
     }
+  }
+
+  /** One whose body is still on its way is final soon after. */
+  #tellNotarized(hash: string): void {
+    const pooled = this.#parts.blocks.body(hash)?.pooled ?? [];
+    if (pooled.length > 0) this.#parts.links.ingress.tell('notarized', notarizedMessage(pooled));
   }
 
   #carryOut(effects: readonly Effect[]): void {
@@ -416,6 +434,14 @@ export function evidenceText(context: Context, evidence: Evidence): string {
 /** What an operator has to know of it; the votes themselves stand in the log. */
 function evidenceFacts({ validators }: Context, { rule, first }: Evidence) {
   return { rule, validator: validators[first.signer]?.nodeId ?? String(first.signer), view: first.view };
+}
+
+function notarizedIn(records: readonly JournalRecord[]): string[] {
+  return records.flatMap((record) => {
+    if (record.type !== 'certificate') return [];
+    const { kind, hash } = record.certificate;
+    return kind === NOTARIZE && hash !== null ? [hash] : [];
+  });
 }
 
 function lsnsOf(pooled: readonly Pooled[]): number[] {

@@ -193,6 +193,7 @@ export default defineActor<IngressContract, State, DoorLinks, IngressConfig>({
       state.door.finalized(block);
       if (block.registry !== null) reportRegistry(state);
     },
+    notarized: (state, block) => state.door.notarized(block),
     refused: (state, batch) => state.door.refused(batch),
     gossiped: (state, { from, frames }) => state.door.gossiped(from, unpackBytes(frames)),
     peerUp: (state) => state.door.peerUp(),

@@ -59,12 +59,13 @@ export class Answers {
     });
   }
 
-  durable(submission: Submission): Answer {
+  /** `on`: whose disks have it, for who asked for a quorum's; null for the rest. */
+  durable(submission: Submission, on: 'node' | 'quorum' | null = null): Answer {
     const digest = submission.prepared!.digest.toString('hex');
     return {
       status: 202,
       headers: { ...JSON_HEADERS, location: `/v1/submissions/${digest}` },
-      body: `{"state":"durable","digest":"${digest}"}`,
+      body: `{"state":"durable","digest":"${digest}"${on === null ? '' : `,"durable":"${on}"`}}`,
     };
   }
 

@@ -20,6 +20,13 @@ export interface FinalizedBlock {
   readonly registry: string | null;
 }
 
+/** Entries of a block that q validators have voted for: each of these has it on disk. It may still come to nothing. */
+export interface NotarizedBlock {
+  /** 32 bytes an entry. */
+  readonly digests: Uint8Array;
+  readonly bodies: Uint8Array;
+}
+
 /** Submissions that apply() refused when their block was built. */
 export interface RefusedBatch {
   readonly digests: Uint8Array;
@@ -67,6 +74,8 @@ export type IngressContract = {
      */
     connected: { readonly registry: string; readonly quarantine: string | null };
     finalized: FinalizedBlock;
+    /** For a while after ingress has asked for it, each before the block is told as final. */
+    notarized: NotarizedBlock;
     refused: RefusedBatch;
     gossiped: GossipedFrames;
     /** Consensus has come to reach this validator: it may know nothing of what waits here. */
@@ -83,6 +92,10 @@ export const ingressPolicies: Policies<IngressContract> = {
   tell: {
     connected: { max: 4, reason: 'one for each pair of incarnations' },
     finalized: { max: 256, reason: 'one a block; of lost ones consensus tells again when ingress proposes again' },
+    notarized: {
+      max: 256,
+      reason: 'one a block; of a lost one a client is told that this node has it, or that it is final',
+    },
     refused: { max: 256, reason: 'one a block' },
     evidence: { max: 64, reason: 'one an offence, at most eight a validator; all are told again to a new ingress' },
     peerUp: { max: 256, reason: 'one a change of a connection; a lost one only delays' },

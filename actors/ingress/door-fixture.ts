@@ -22,7 +22,7 @@ import { IdempotencyKeys } from './idempotency.js';
 import { Keyring } from './keyring.js';
 import { createMetrics } from './metrics.js';
 import { Recorded } from './recorded.js';
-import { type Answer, emptySubmission } from './submission.js';
+import { type Answer, emptySubmission, type Waiter } from './submission.js';
 
 const LIMITS = { max: 1_000, ttl_ms: 60_000 };
 
@@ -97,12 +97,18 @@ export function nodeOf(kit: Testkit, index: number): Node {
 }
 
 /** Admits a body as a client's, and gives its answers; a refusal at admission is the only one. */
-export function submit({ door, clock }: Node, raw: Uint8Array, respondAsync = false): Answer[] {
+export function submit(
+  { door, clock }: Node,
+  raw: Uint8Array,
+  respondAsync = false,
+  more: Partial<Pick<Waiter, 'untilQuorum' | 'deadlineMs'>> = {},
+): Answer[] {
   const answers: Answer[] = [];
   const deadlineMs = clock.monotonic() + 60_000;
   const waiter = { requestId: 'r', deadlineMs, limitMs: deadlineMs, respondAsync };
   const refused = door.admit(emptySubmission(InboxRoute.envelope, raw, 'r', null), {
     ...waiter,
+    ...more,
     settle: (answer) => void answers.push(answer),
   });
   if (refused !== null) answers.push(new Answers(() => 0.5).problem(refused, 'r'));

@@ -5,11 +5,12 @@ import { SettledReason } from '../../protocol/wal-record.js';
 import { Batch } from '../../runtime/kernel/batch.js';
 import { ReleasingMap } from '../../runtime/kernel/releasing-map.js';
 import { type Refusal, refusalOfLog } from './answers.js';
-import type { FinalizedBlock, RefusedBatch } from './contract.js';
+import type { FinalizedBlock, NotarizedBlock, RefusedBatch } from './contract.js';
 import type { DoorParts } from './door-parts.js';
 import { Gossiped } from './gossiped.js';
 import { Inbox } from './inbox.js';
 import { contentOf, packContents, packProposal } from './proposal.js';
+import { QuorumWaits } from './quorum-waits.js';
 import { Replay } from './replay.js';
 import { Room } from './room.js';
 import { Settlements } from './settlements.js';
@@ -38,6 +39,7 @@ export class Door {
   /** LSNs that are being worked on: what a replay of the log must leave alone. */
   readonly #inHand = new Set<number>();
   readonly #waiting = new WaitingClients();
+  readonly #quorumWaits: QuorumWaits;
   readonly #room = new Room();
   /** What several verification batches of one turn let through goes on together. */
   readonly #verified: Batch<Submission>;
@@ -62,6 +64,7 @@ export class Door {
       logged: (batch) => this.#logged(batch),
       failed: (batch, error) => this.#unlogged(batch, error),
     });
+    this.#quorumWaits = new QuorumWaits(parts.links.consensus, parts.clock, parts.answers, this.#waiting);
     this.#settlements = new Settlements(parts.links['wal-writer']);
     this.#signatures = new Signatures(parts, {
       refuse: (submission, refusal) => this.#refuse(submission, refusal),
@@ -101,6 +104,7 @@ export class Door {
     if (!this.#mayReachLog()) return { slug: 'unavailable', detail: 'the log is not there' };
     const crowded = this.#room.refusal();
     if (crowded !== null) return crowded;
+    if (waiter.untilQuorum === true) this.#quorumWaits.begun();
     this.#waiting.add(submission, waiter);
     this.#inbox.add(submission);
     return null;
@@ -318,6 +322,10 @@ export class Door {
     for (let at = 0; at < ordered.length; at += 256) void this.#propose(ordered.slice(at, at + 256));
   }
 
+  notarized(block: NotarizedBlock): void {
+    this.#quorumWaits.notarized(block, (content) => this.#pending.get(content));
+  }
+
   /** Answers every waiting client of a finalized block, with its receipt. */
   finalized(block: FinalizedBlock): void {
     this.#finalHeight = Math.max(this.#finalHeight, block.height);
@@ -370,7 +378,8 @@ export class Door {
   // --- waiting, answering, forgetting ---
 
   #answerAsync(submission: Submission): void {
-    const answered = this.#waiting.answerAsync(submission, () => this.#parts.answers.durable(submission));
+    const answer = () => this.#parts.answers.durable(submission);
+    const answered = this.#waiting.answerEarly(submission, ({ respondAsync }) => respondAsync, answer);
     if (answered) submission.toldDurable = true;
   }
 
@@ -419,12 +428,12 @@ export class Door {
   }
 
   /** Null while a client whose wait is over has to wait on: it cannot be told yet whether its submission is durable. */
-  #overdueAnswer({ limitMs, requestId }: Waiter, submission: Submission, nowMs: number): Answer | null {
+  #overdueAnswer({ limitMs, requestId, untilQuorum }: Waiter, submission: Submission, nowMs: number): Answer | null {
     const { answers } = this.#parts;
     const isFinal = submission.recordedAt !== null;
     if (submission.stage === 'admitted' || submission.stage === 'proposed' || isFinal) {
       submission.toldDurable = true;
-      return answers.durable(submission);
+      return answers.durable(submission, untilQuorum === true ? 'node' : null);
     }
     if (limitMs > nowMs) return null;
     return answers.problem({ slug: submission.stage === 'verified' ? 'dedup-unavailable' : 'unavailable' }, requestId);

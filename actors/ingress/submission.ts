@@ -18,6 +18,8 @@ export interface Waiter {
   readonly limitMs: number;
   /** The client asked to be answered as soon as the submission is durable and new (RFC 7240 respond-async). */
   readonly respondAsync: boolean;
+  /** The client asked to be answered as soon as a quorum of validators has the submission on disk. */
+  readonly untilQuorum?: boolean;
   settle(answer: Answer): void;
 }
 

@@ -28,6 +28,14 @@ test('IN-3: respond-async is found among other preferences, and nowhere else', (
   }
 });
 
+test('DECISIONS 32: durable=quorum waits for a quorum, also where respond-async would be content with this node', (t) => {
+  t.deepEqual(wait('durable=quorum'), { deadlineMs: 2_100, limitMs: 2_100, respondAsync: false, untilQuorum: true });
+  t.like(wait('respond-async, wait=3, durable=quorum'), { deadlineMs: 3_100, respondAsync: false, untilQuorum: true });
+  for (const prefer of ['durable', 'durable=node', 'durable=quorums', 'x-durable=quorum']) {
+    t.deepEqual(wait(prefer), wait(), prefer);
+  }
+});
+
 test('what is no preference of ours changes nothing', (t) => {
   for (const prefer of ['wait=-1', 'wait=x', 'await=9', 'wait=1234567', 'return=minimal']) {
     t.deepEqual(wait(prefer), wait(), prefer);

@@ -14,6 +14,7 @@ function client(requestId: string, times: Partial<Pick<Waiter, 'deadlineMs' | 'l
   return { requestId, deadlineMs: 10, limitMs: 20, respondAsync: false, ...times, settle, answers };
 }
 
+const isHasty = ({ respondAsync }: Waiter) => respondAsync;
 const saying = (body: string): Answer => ({ status: 200, headers: {}, body });
 
 test('each client is answered once, and it is known who came first', (t) => {
@@ -35,10 +36,10 @@ test('those who asked not to wait are answered, the others wait on', (t) => {
   const submission = newSubmission();
   const [patient, hasty] = [client('patient'), client('hasty', { respondAsync: true })];
   waiting.add(submission, patient);
-  t.false(waiting.answerAsync(submission, () => saying('durable')));
+  t.false(waiting.answerEarly(submission, isHasty, () => saying('durable')));
   waiting.add(submission, hasty);
-  t.true(waiting.answerAsync(submission, () => saying('durable')));
-  t.false(waiting.answerAsync(submission, () => saying('durable')));
+  t.true(waiting.answerEarly(submission, isHasty, () => saying('durable')));
+  t.false(waiting.answerEarly(submission, isHasty, () => saying('durable')));
   waiting.answer(submission, (_, first) => saying(`final ${first}`));
   t.deepEqual([patient.answers, hasty.answers], [['final true'], ['durable']]);
 });
@@ -50,7 +51,7 @@ test('who comes later with the same content waits for the earlier one; who was a
   waiting.add(earlier, first);
   waiting.add(later, gone);
   waiting.add(later, joined);
-  waiting.answerAsync(later, () => saying('durable'));
+  waiting.answerEarly(later, isHasty, () => saying('durable'));
   waiting.move(later, earlier);
   t.deepEqual(later.waiters, []);
   const seen: Submission[] = [];

@@ -42,11 +42,12 @@ export class WaitingClients {
     });
   }
 
-  /** Answers those that asked not to wait; true when there was one. */
-  answerAsync(submission: Submission, answerOf: () => Answer): boolean {
+  /** Answers those that asked not to wait for the end; true when there was one. */
+  answerEarly(submission: Submission, isContent: (waiter: Waiter) => boolean, answerOf: () => Answer): boolean {
     let found = false;
     for (const number of submission.waiters) {
-      if (this.#places.get(number)?.waiter.respondAsync !== true) continue;
+      const waiter = this.#places.get(number)?.waiter;
+      if (waiter === undefined || !isContent(waiter)) continue;
       found = true;
       this.#places.take(number)?.waiter.settle(answerOf());
     }
