@@ -340,6 +340,47 @@ test('IN-9, NET-7: a peer that asks too often is told when to come back, and ing
   t.regex(answers()[12]!, /^200 /);
 });
 
+test('NET-7: a peer that asks on without waiting for answers is not read on, and costs no more than its places', async (t) => {
+  const { node, https } = await setting(t, { peer_burst: 5, peer_sustained: 100 });
+  node.ingress.answer('rpc', () => ({ status: 200, headers: {}, body: '{}' }));
+  const socket = connectTls(https);
+  let heard = '';
+  socket.on('data', (part) => (heard += part.toString())).on('error', () => undefined);
+  const over = new Promise<void>((resolve) => void socket.once('close', () => resolve()));
+  socket.write('GET /rpc/status HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(40));
+  await over;
+  const statuses = heard
+    .split('HTTP/1.1 ')
+    .slice(1)
+    .map((text) => text.slice(0, 3));
+  t.deepEqual(statuses, [...Array(5).fill('200'), ...Array(11).fill('429'), '503']);
+  t.is(node.ingress.asked('rpc').length, 5);
+});
+
+test('NET-7: connections that come without end are turned away before the handshake', async (t) => {
+  const { node, peer } = await setting(t);
+  const sockets: Socket[] = [];
+  t.teardown(() => sockets.forEach((socket) => void socket.destroy()));
+  await eventually(async () => {
+    const more = Array.from({ length: 80 }, () => connectTcp({ host: '127.0.0.1', port: node.config.port }));
+    for (const socket of more) socket.on('error', () => undefined);
+    sockets.push(...more);
+    await Promise.all(more.map((socket) => new Promise((resolve) => void socket.once('connect', resolve))));
+    return (await node.metric('quorate_tls_handshakes_total', { status: 'error' })) > 0;
+  }, 'some are turned away');
+  for (const socket of sockets) socket.destroy();
+  // A peer gets through as soon as the second is over.
+  await eventually(async () => {
+    const again = peer();
+    await Promise.race([
+      again.proven().catch(() => undefined),
+      new Promise((resolve) => void setTimeout(resolve, 200)),
+    ]);
+    return node.isConnected('node_2');
+  }, 'the peer is connected');
+  t.deepEqual(node.recorded.fatals, []);
+});
+
 test('NET-7: a peer holds a bounded number of connections, whatever they are for', async (t) => {
   const { node, peer, https, closed } = await setting(t);
   const sockets = Array.from({ length: 14 }, () => connectTls(https));

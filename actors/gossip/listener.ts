@@ -4,6 +4,7 @@ import { createServer as createHttpServer, type IncomingMessage, type Server, ty
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { createRequire } from 'node:module';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { WebSocketServer } from 'ws';
 import type { PeerConfig, PeersConfig } from '../../config/node.js';
@@ -11,6 +12,7 @@ import { NO_SESSION_TICKETS } from '../../protocol/crypto/certificate.js';
 import { FRAME_MAX_BYTES } from '../../protocol/peer/frame.js';
 import { GOSSIP_PATH, identify, judgeCertificate, judgePin, NODE_HEADER } from '../peer/identity.js';
 import { type HandshakeStatus, handshakeStatus } from '../peer/tls.js';
+import { Arrivals } from './arrivals.js';
 
 const webSockets = createRequire(import.meta.url)('ws') as typeof import('ws');
 
@@ -51,14 +53,16 @@ interface Proven {
 
 export class PeerListener {
   readonly #on: ListenerEvents;
+  readonly #arrivals: Arrivals;
   #config: PeersConfig;
   readonly #server: AnyServer;
   readonly #upgrades: WebSocketServer;
   readonly #identities = new Map<Socket, Proven>();
   readonly #sockets = new Set<Socket>();
 
-  constructor(config: PeersConfig, on: ListenerEvents) {
+  constructor(config: PeersConfig, nowMs: () => number, on: ListenerEvents) {
     this.#config = config;
+    this.#arrivals = new Arrivals(nowMs);
     this.#on = on;
     this.#upgrades = new webSockets.WebSocketServer({
       noServer: true,
@@ -146,6 +150,15 @@ export class PeerListener {
 
   /** Puts itself between the handshake and the HTTP server: what does not pass is destroyed before a byte is read. */
   #guard(server: HttpsServer): void {
+    const begin = server.listeners('connection') as ((this: HttpsServer, socket: Duplex) => void)[];
+    server.removeAllListeners('connection');
+    server.on('connection', (socket) => {
+      if (!this.#arrivals.take(remoteOf(socket as Socket))) {
+        this.#on.handshake('error');
+        return void socket.destroy();
+      }
+      for (const each of begin) each.call(server, socket);
+    });
     const serve = server.listeners('secureConnection') as ((this: HttpsServer, socket: TLSSocket) => void)[];
     server.removeAllListeners('secureConnection');
     server.on('secureConnection', (socket) => {

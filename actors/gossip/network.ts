@@ -186,10 +186,11 @@ export class Network implements Figures {
       trustHeader: () => this.#roster.config.tls === null,
       isPeer: (nodeId) => this.#roster.has(nodeId),
       answered: (peer, route, status) => metrics.served.inc({ peer, route, status: String(status) }),
+      clock: context.clock,
       rate: this.#rate,
       exceeded: (peer, window) => metrics.violations.inc({ scope: `peer_${window}`, peer }),
     });
-    return new PeerListener(config.peers, {
+    return new PeerListener(config.peers, () => context.clock.monotonic(), {
       handshake: (status) => metrics.handshakes.inc({ status }),
       pinMismatch: (peer, fingerprint, refused) => this.#pinMismatch(peer?.nodeId ?? 'unknown', fingerprint, refused),
       refused: (address, reason, detail) => this.#strangerRefused(address, reason, detail),

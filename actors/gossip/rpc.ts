@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type ProblemSlug, problem } from '../../observability/problems.js';
 import { requestIdOf } from '../../observability/request-id.js';
-import type { Link } from '../../runtime/kernel/contract.js';
+import type { Clock, Link } from '../../runtime/kernel/contract.js';
 import type { IngressContract, PeerAnswer } from '../ingress/contract.js';
 import { NODE_HEADER } from '../peer/identity.js';
 import type { RateLimit, RateVerdict } from '../peer/rate-limit.js';
@@ -14,6 +14,7 @@ export interface RpcParts {
   readonly trustHeader: () => boolean;
   readonly isPeer: (nodeId: string) => boolean;
   readonly answered: (peer: string, route: string, status: number) => void;
+  readonly clock: Clock;
   readonly rate: RateLimit;
   readonly exceeded: (peer: string, window: string) => void;
 }
@@ -27,6 +28,8 @@ const ROUTES: Readonly<Record<string, 'GET' | 'POST'>> = {
 /** An observation, as a client's submission may be. */
 const BODY_MAX_BYTES = 64 * 1024;
 const IN_FLIGHT_MAX = 16;
+/** Who asks too often waits for that answer, and holds a place meanwhile: 16 refusals in this time are all that it can cost. */
+const HOLD_MS = 250;
 /** The server ends a request after this; the peer client waits half of it. */
 const DEADLINE_MS = 5_000;
 
@@ -61,11 +64,16 @@ export class RpcDoor {
     };
     if (from === null || peer === 'unknown') return refuse('forbidden', 'the certificate is no configured peer’s');
     const busy = this.#inFlight.get(from) ?? 0;
-    if (busy >= IN_FLIGHT_MAX) return refuse('overloaded', `${busy} requests of ${from} are in hand`);
+    if (busy >= IN_FLIGHT_MAX) {
+      // Whoever sends one after the other without waiting for answers is not read on.
+      response.setHeader('connection', 'close');
+      return refuse('overloaded', `${busy} requests of ${from} are in hand`);
+    }
     const { exceeded, retryAfterS, headers } = this.#take(from);
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     if (exceeded !== null) {
       const { quota, windowS } = exceeded;
+      await this.#hold(from);
       return refuse('rate-limited', `${from} asked ${quota} times in ${windowS} s; allowed are ${quota}`, retryAfterS);
     }
     if (claimed !== undefined && claimed !== from) return refuse('forbidden', `the certificate is ${from}’s`);
@@ -74,7 +82,7 @@ export class RpcDoor {
       response.setHeader('allow', method);
       return refuse('method-not-allowed', `${request.method} is not one of ${method}`);
     }
-    this.#inFlight.set(from, busy + 1);
+    this.#begun(from);
     try {
       const body = await bodyOf(request);
       if (body === null) return refuse('body-too-large', `over ${BODY_MAX_BYTES} bytes`);
@@ -89,10 +97,24 @@ export class RpcDoor {
     } catch {
       refuse('unavailable', 'the part of this node that answers is not there');
     } finally {
-      const left = (this.#inFlight.get(from) ?? 1) - 1;
-      if (left === 0) this.#inFlight.delete(from);
-      else this.#inFlight.set(from, left);
+      this.#ended(from);
     }
+  }
+
+  #begun(from: string): void {
+    this.#inFlight.set(from, (this.#inFlight.get(from) ?? 0) + 1);
+  }
+
+  #ended(from: string): void {
+    const left = (this.#inFlight.get(from) ?? 1) - 1;
+    if (left === 0) this.#inFlight.delete(from);
+    else this.#inFlight.set(from, left);
+  }
+
+  async #hold(from: string): Promise<void> {
+    this.#begun(from);
+    await new Promise<void>((resolve) => void this.#parts.clock.setTimer(HOLD_MS, resolve));
+    this.#ended(from);
   }
 
   #take(from: string): RateVerdict {
