@@ -13,11 +13,22 @@ if (process.argv.includes('--if-stale') && staleness(root) === null) process.exi
 
 // Until it is complete it counts as not built.
 rmSync(join(root, 'dist', '.built'), { force: true });
-const compiler = createRequire(import.meta.url).resolve('typescript/lib/tsc.js');
-const run = spawnSync(process.execPath, [compiler, '-p', join(root, 'tsconfig.json')], { stdio: 'inherit' });
+const run = spawnSync(process.execPath, [compiler(), '-p', join(root, 'tsconfig.json')], { stdio: 'inherit' });
 if (run.status !== 0) process.exit(run.status ?? 1);
 for (const name of readdirSync(join(root, 'dist'), { recursive: true })) {
   const source = name.replace(/(?:\.d\.ts|\.js|\.js\.map)$/, '.ts');
   if (source !== name && !existsSync(join(root, source))) rmSync(join(root, 'dist', name));
 }
 writeFileSync(join(root, 'dist', '.built'), `${new Date().toISOString()}\n`);
+
+/** The native compiler takes a quarter of the time, and writes the same; where it has no program for the platform, the other one. */
+function compiler() {
+  const require = createRequire(import.meta.url);
+  try {
+    const native = require.resolve('typescript-native/package.json');
+    createRequire(native).resolve(`@typescript/typescript-${process.platform}-${process.arch}/package.json`);
+    return join(dirname(native), 'bin', 'tsc');
+  } catch {
+    return require.resolve('typescript/lib/tsc.js');
+  }
+}

@@ -2,7 +2,7 @@
 // It must never show the value of a secret.
 import type { ErrorObject, ValidateFunction } from 'ajv';
 import { IDENTIFIER, KIND_NAME } from '../protocol/envelope.js';
-import { Ajv } from './ajv.js';
+import { schemaCompiler } from './ajv.js';
 import { ConfigError, type ConfigProblem, configProblem, describeFound, type ProblemParts } from './errors.js';
 import { didYouMean } from './suggest.js';
 import type { YamlFile, YamlPath } from './yaml-file.js';
@@ -82,9 +82,7 @@ let compiled: ValidateFunction<Entries> | null = null;
 
 /** The clients of a file that has the right shape. Throws ConfigError with every problem of its shape. */
 export function readEntries(file: YamlFile): readonly ClientEntry[] {
-  compiled ??= new Ajv({ allErrors: true, allowUnionTypes: true, strict: true, verbose: true }).compile<Entries>(
-    SCHEMA,
-  );
+  compiled ??= schemaCompiler().compile<Entries>(SCHEMA);
   const value = file.value ?? {};
   if (!compiled(value)) throw new ConfigError(shapeProblems(file, compiled.errors ?? []));
   return value.clients ?? [];

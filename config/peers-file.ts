@@ -3,7 +3,7 @@
 import type { ErrorObject, ValidateFunction } from 'ajv';
 import { checkPublicKey } from '../protocol/crypto/keys.js';
 import { IDENTIFIER } from '../protocol/envelope.js';
-import { Ajv } from './ajv.js';
+import { schemaCompiler } from './ajv.js';
 import { pathText, placed } from './clients-shape.js';
 import { ConfigError, type ConfigProblem, describeFound } from './errors.js';
 import type { PeerConfig } from './node.js';
@@ -115,7 +115,7 @@ export function loadPeersFile(path: string, ownId: string): PeersFile {
 }
 
 function entriesOf(file: YamlFile): readonly Entry[] {
-  compiled ??= new Ajv({ allErrors: true, allowUnionTypes: true, strict: true, verbose: true }).compile(SCHEMA);
+  compiled ??= schemaCompiler().compile(SCHEMA);
   const value = file.value ?? {};
   if (!compiled(value)) throw new ConfigError((compiled.errors ?? []).map((error) => problemOf(file, error)));
   return value.peers ?? [];

@@ -1,7 +1,7 @@
 // Reads and writes pinned_certs.json: which certificates each peer may show, by fingerprint. Called with the other named
 // files, by "quorate certs" and by the testnet. It must never take a pin for less than it says: what is malformed is refused.
 import type { ValidateFunction } from 'ajv';
-import { Ajv } from './ajv.js';
+import { schemaCompiler } from './ajv.js';
 import { placed } from './clients-shape.js';
 import { ConfigError, type ConfigProblem, describeFound } from './errors.js';
 import { readYamlFile, type YamlFile, type YamlPath } from './yaml-file.js';
@@ -49,9 +49,7 @@ let compiled: ValidateFunction<Content> | null = null;
 /** Throws ConfigError with file, line and what is wrong. */
 export function loadPinsFile(path: string): PinsFile {
   const file = readYamlFile(path);
-  compiled ??= new Ajv({ allErrors: true, allowUnionTypes: true, strict: true, verbose: true }).compile<Content>(
-    SCHEMA,
-  );
+  compiled ??= schemaCompiler().compile<Content>(SCHEMA);
   const { value } = file;
   if (!compiled(value)) {
     const problems = (compiled.errors ?? []).map(({ instancePath, data, keyword, params }) => {

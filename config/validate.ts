@@ -1,7 +1,7 @@
 // Checks plain data against the JSON Schema and says in an operator's words what is wrong. Called by load.ts for the
 // file, the environment and the flags alike. It must never change the data (no coercion, no defaults).
 import type { ErrorObject, ValidateFunction } from 'ajv';
-import { Ajv } from './ajv.js';
+import { schemaCompiler } from './ajv.js';
 import { describeFound } from './errors.js';
 import { allowedText, FIELDS, type Field, type FieldPath } from './fields.js';
 import { configSchema, type ObjectSchema, parseListen } from './schema.js';
@@ -31,7 +31,7 @@ let compiled: { validate: ValidateFunction; schema: ObjectSchema } | null = null
 function validator(): { validate: ValidateFunction; schema: ObjectSchema } {
   if (compiled === null) {
     const schema = configSchema();
-    const ajv = new Ajv({ allErrors: true, strict: true, allowUnionTypes: true, verbose: true });
+    const ajv = schemaCompiler();
     ajv.addFormat('endpoint', { type: 'string', validate: (text: string) => parseListen(text) !== null });
     compiled = { validate: ajv.compile(schema), schema };
   }

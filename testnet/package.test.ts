@@ -89,7 +89,7 @@ test('RT-13: packed and installed in an empty project, the runtime runs its exam
   if (!existsSync(join(project, 'node_modules', '@types', 'node'))) {
     symlinkSync(join(ROOT, 'node_modules', '@types'), join(project, 'node_modules', '@types'));
   }
-  const checked = await run('node', [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', project]).catch(
+  const checked = await run('node', [join(ROOT, 'node_modules', '.bin', 'tsc'), '-p', project]).catch(
     (error: { stdout: string }) => error,
   );
   t.is(checked.stdout, '');
