@@ -6,8 +6,6 @@ import type { LoadedConfig, Provenance } from './load.js';
 import { valueAt } from './reloadable.js';
 import { FIELD_PATHS, type FieldPath } from './schema.js';
 
-const { stringify } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
-
 const COMMENT_COLUMN = 48;
 
 export interface PrintOptions {
@@ -16,6 +14,8 @@ export interface PrintOptions {
 }
 
 export function printConfig(loaded: LoadedConfig, options: PrintOptions): string {
+  // Loaded only now: the daemon has this module, and prints nothing.
+  const { stringify } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
   const lines = [
     `# ${loaded.file === null ? 'no configuration file' : `from ${loaded.file}`}; order: flag, environment, file, default`,
     `# node key: ${options.signingKeyInEnvironment ? 'environment QUORATE_SIGNING_KEY (redacted)' : 'from keys_dir'}`,

@@ -1,17 +1,14 @@
 // A real node whose log is compacted: by command while it runs and while it is stopped, killed in between, and held to
 // everything that it acknowledged.
-import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { DrillClient } from './drills/client.js';
 import { checkAnswers, checkLedger } from './drills/ledger-check.js';
-import { drillNode, firstStart, up } from './drills/subject.js';
+import { drillNode, initialised, up } from './drills/subject.js';
+import { command } from './lifecycle/support.js';
 
-const MAIN = fileURLToPath(new URL('../../runtime/main.js', import.meta.url));
 const ENV = { QUORATE_WAL_RETENTION_BYTES: '1073741824', QUORATE_WAL_COMPACT_INTERVAL_MS: '86400000' };
 
 interface Freed {
@@ -21,16 +18,8 @@ interface Freed {
   readonly skipped: string | null;
 }
 
-async function quorate(...words: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  try {
-    return { code: 0, ...(await promisify(execFile)(process.execPath, [MAIN, ...words])) };
-  } catch (error) {
-    return error as { code: number; stdout: string; stderr: string };
-  }
-}
-
 async function compact(t: ExecutionContext, dataDir: string, ...words: string[]): Promise<Freed> {
-  const { code, stdout, stderr } = await quorate('wal', 'compact', '--data-dir', dataDir, '--json', ...words);
+  const { code, stdout, stderr } = await command(['wal', 'compact', '--data-dir', dataDir, '--json', ...words]);
   t.is(code, 0, stderr);
   return JSON.parse(stdout) as Freed;
 }
@@ -47,7 +36,7 @@ test('ST-2: the log is compacted running, killed and stopped, and nothing acknow
   t.timeout(120_000);
   const dataDir = join(mkdtempSync(join(tmpdir(), 'quorate-compaction-')), 'data');
   t.teardown(() => rmSync(join(dataDir, '..'), { recursive: true, force: true }));
-  const key = await firstStart(dataDir, ENV);
+  const key = await initialised(dataDir);
   const client = await DrillClient.create({ key, connections: 8, seed: 3, prefix: 'c', bodyBytes: 20_000 });
   const first = drillNode(dataDir, [], ENV);
   t.teardown(() => first.dispose());
@@ -72,7 +61,7 @@ test('ST-2: the log is compacted running, killed and stopped, and nothing acknow
   t.deepEqual(client.faults, []);
   t.deepEqual((await checkAnswers(second.endpoints.api, client.promises, 50)).faults, []);
   t.is((await second.stop()).code, 0);
-  const verified = await quorate('wal', 'verify', '--data-dir', dataDir);
+  const verified = await command(['wal', 'verify', '--data-dir', dataDir]);
   t.is(verified.code, 0, verified.stderr);
 
   const stopped = await compact(t, dataDir, '--all');

@@ -1,16 +1,12 @@
 // A log that cannot be trusted: what a node does about it, and the way back that docs/OPERATIONS.md describes.
-import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { command } from './lifecycle/support.js';
 import { copyDirectory } from './local/copy.js';
 import { LocalNode } from './local/node.js';
 
-const MAIN = fileURLToPath(new URL('../../runtime/main.js', import.meta.url));
 const SEGMENT = '0000000000000001.seg';
 /** The header block of a segment; batches begin behind it. */
 const HEADER_BYTES = 512;
@@ -25,14 +21,6 @@ async function start(t: ExecutionContext, dataDir: string): Promise<LocalNode> {
   const node = await LocalNode.start({ dataDir });
   t.teardown(() => node.dispose());
   return node;
-}
-
-async function quorate(...words: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  try {
-    return { code: 0, ...(await promisify(execFile)(process.execPath, [MAIN, ...words])) };
-  } catch (error) {
-    return error as { code: number; stdout: string; stderr: string };
-  }
 }
 
 const template = mkdtempSync(join(tmpdir(), 'quorate-quarantine-'));
@@ -87,7 +75,7 @@ test.serial(
     copyDirectory(dataDir, whole);
     flipByte(segment, HEADER_BYTES + 400);
 
-    const verified = await quorate('wal', 'verify', '--data-dir', dataDir);
+    const verified = await command(['wal', 'verify', '--data-dir', dataDir]);
     t.is(verified.code, 65);
     t.regex(verified.stderr, /quorate wal repair --accept-loss/);
 
@@ -101,7 +89,7 @@ test.serial(
     t.is((await fetch(`${node.endpoints.ops}/livez`)).status, 200, 'the process is not to be restarted for it');
     t.is((await node.stop()).code, 0);
 
-    t.is((await quorate('wal', 'repair', '--data-dir', dataDir)).code, 65, 'without consent nothing is given up');
+    t.is((await command(['wal', 'repair', '--data-dir', dataDir])).code, 65, 'without consent nothing is given up');
     rmSync(dataDir, { recursive: true });
     copyDirectory(whole, dataDir);
     const restored = await start(t, dataDir);

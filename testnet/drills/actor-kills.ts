@@ -15,6 +15,8 @@ import { admin, type Status, statusOf } from './admin.js';
 
 export interface ActorKillsOptions {
   readonly connections: number;
+  /** Submissions a second at most; default: as many as are answered. */
+  readonly perSecond?: number;
   /** Kills of each actor, in turn: round after round. */
   readonly rounds: number;
   /** Further kills of one actor, one after the other: its own trap may need many to close. */
@@ -93,8 +95,8 @@ class Drill {
     this.#options = options;
     const key = parseClientKey(JSON.parse(readFileSync(join(node.dataDir, 'keys', 'dev-client.json'), 'utf8')));
     const onAttempt = (attempt: Attempt): void => this.#onAttempt(attempt);
-    const { connections, graceMs = GRACE_MS } = options;
-    this.#load = new KillLoad({ api: node.endpoints.api, key, connections, graceMs, onAttempt });
+    const { connections, perSecond = Number.POSITIVE_INFINITY, graceMs = GRACE_MS } = options;
+    this.#load = new KillLoad({ api: node.endpoints.api, key, connections, perSecond, graceMs, onAttempt });
   }
 
   async run(): Promise<ActorKillsReport> {

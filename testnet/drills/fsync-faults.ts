@@ -10,7 +10,7 @@ import { EXIT, SELF_KILLED } from '../../runtime/exit-codes.js';
 import type { Exit, LocalNode } from '../local/node.js';
 import { type ClientFigures, DrillClient } from './client.js';
 import { type AnswersReport, checkAnswers, checkLedger, type LedgerReport } from './ledger-check.js';
-import { drillNode, firstStart, inDirectory, lastWords, up } from './subject.js';
+import { drillNode, inDirectory, initialised, lastWords, up } from './subject.js';
 
 export type Syscall = 'fsync' | 'fdatasync';
 
@@ -54,7 +54,11 @@ export function fsyncFaultsDrill(options: FsyncFaultsOptions): Promise<FsyncFaul
 async function run(dataDir: string, options: FsyncFaultsOptions): Promise<FsyncFaultsReport> {
   const { connections, seed, log } = options;
   const faults: string[] = [];
-  const key = await firstStart(dataDir);
+  const key = await initialised(dataDir);
+  // The faults under load meet a node that has its files.
+  const first = drillNode(dataDir);
+  await first.ready();
+  await first.kill();
   const client = await DrillClient.create({ key, connections, seed, prefix: `f${seed}` });
   client.start();
   const missed: Fault[] = [];

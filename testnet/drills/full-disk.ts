@@ -11,7 +11,7 @@ import type { LocalNode } from '../local/node.js';
 import { type ClientFigures, DrillClient } from './client.js';
 import { checkLedger, type LedgerReport } from './ledger-check.js';
 import { metric, readiness, within } from './observe.js';
-import { drillNode, firstStart, lastWords, up } from './subject.js';
+import { drillNode, initialised, lastWords, up } from './subject.js';
 
 export interface FullDiskOptions {
   /** How often the disk is filled to the last byte. */
@@ -88,7 +88,7 @@ class FullDisk {
   async run(): Promise<FullDiskReport> {
     const { connections, seed, times } = this.#options;
     mkdirSync(this.#dataDir, { mode: 0o700 });
-    const key = await firstStart(this.#dataDir, ENV);
+    const key = await initialised(this.#dataDir);
     const client = await DrillClient.create({ key, connections, seed, prefix: `d${seed}` });
     try {
       client.start();

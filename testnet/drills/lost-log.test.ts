@@ -12,7 +12,7 @@ import { DrillClient, type Promised } from './client.js';
 import { Connections } from './exchange.js';
 import { checkAnswers, checkLedger } from './ledger-check.js';
 import { Random } from './random.js';
-import { drillNode, firstStart, up } from './subject.js';
+import { drillNode, initialised, up } from './subject.js';
 
 const ASKED = 50;
 
@@ -36,15 +36,27 @@ function segments(dataDir: string): string[] {
   return names.sort().map((name) => join(dataDir, 'wal', name));
 }
 
-/** Submits until the log has this many segments, then stops the node in order. */
-async function work(t: ExecutionContext, dataDir: string, client: DrillClient, segmentCount: number): Promise<void> {
+/** Submits until the log has this many segments, then stops the node in order; the receipt that was given last. */
+async function work(
+  t: ExecutionContext,
+  dataDir: string,
+  client: DrillClient,
+  segmentCount: number,
+): Promise<JsonObject> {
   const node = await start(t, dataDir);
   await up(node, client);
   client.start();
   while (segments(dataDir).length < segmentCount) await new Promise((resolve) => setTimeout(resolve, 5));
   await client.finish();
+  const connections = new Connections(node.endpoints.api, 1);
+  const last = [...client.promises.values()].at(-1)!;
+  const { receipt } = parseStrict(Buffer.from((await connections.get(`/v1/submissions/${last.digest}`)).text)) as {
+    receipt: JsonObject;
+  };
+  connections.close();
   t.is((await node.stop()).code, 0);
   t.deepEqual(client.faults, []);
+  return receipt;
 }
 
 interface Worked {
@@ -52,6 +64,8 @@ interface Worked {
   /** The log as it was when the node was stopped with two segments. */
   readonly oldLog: string;
   readonly promises: Map<string, Promised>;
+  /** As it was acknowledged last. */
+  readonly receipt: JsonObject;
 }
 
 let made: Promise<Worked> | null = null;
@@ -63,10 +77,10 @@ test.after.always(() => {
 /** A stopped node's directory with three segments of log, and what it promised: made once, a copy for each test. */
 async function prepared(t: ExecutionContext): Promise<Worked> {
   made ??= make(t);
-  const { dataDir: original, oldLog, promises } = await made;
+  const { dataDir: original, ...others } = await made;
   const dataDir = join(temporaryDirectory(t), 'data');
   copyDirectory(original, dataDir);
-  return { dataDir, oldLog, promises };
+  return { dataDir, ...others };
 }
 
 async function make(t: ExecutionContext): Promise<Worked> {
@@ -74,13 +88,13 @@ async function make(t: ExecutionContext): Promise<Worked> {
   folders.push(folder);
   const dataDir = join(folder, 'data');
   const oldLog = join(folder, 'old');
-  await firstStart(dataDir);
+  await initialised(dataDir);
   const first = await newClient(t, dataDir, 'first');
   await work(t, dataDir, first, 2);
   copyDirectory(join(dataDir, 'wal'), oldLog);
   const second = await newClient(t, dataDir, 'second');
-  await work(t, dataDir, second, 3);
-  return { dataDir, oldLog, promises: new Map([...first.promises, ...second.promises]) };
+  const receipt = await work(t, dataDir, second, 3);
+  return { dataDir, oldLog, promises: new Map([...first.promises, ...second.promises]), receipt };
 }
 
 /** Nothing is admitted, everything final is served, and readiness says which command helps. */
@@ -119,10 +133,12 @@ async function goesOn(
   dataDir: string,
   epoch: number,
   earlier: Map<string, Promised>,
+  first: (node: LocalNode) => Promise<void> = async () => {},
 ): Promise<void> {
   const client = await newClient(t, dataDir, `epoch-${epoch}`);
   const node = await start(t, dataDir);
   t.is((await fetch(`${node.endpoints.ops}/readyz`)).status, 200);
+  await first(node);
   await up(node, client);
   client.start();
   while (client.figures.acknowledged < 50) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -166,15 +182,7 @@ test.serial(
   'DECISIONS 27: with the ledger gone too, what the rest of the log proves stays, and receipts above it are void',
   async (t) => {
     t.timeout(120_000);
-    const { dataDir, promises } = await prepared(t);
-    const node = await start(t, dataDir);
-    const connections = new Connections(node.endpoints.api, 2);
-    const last = [...promises.values()].at(-1)!;
-    const receiptText = (await connections.get(`/v1/submissions/${last.digest}`)).text;
-    const { receipt } = parseStrict(Buffer.from(receiptText)) as { receipt: JsonObject };
-    connections.close();
-    t.is((await node.stop()).code, 0);
-
+    const { dataDir, receipt } = await prepared(t);
     const middle = segments(dataDir)[1]!;
     const bytes = readFileSync(middle);
     bytes[600_000]! ^= 1;
@@ -183,17 +191,17 @@ test.serial(
     const trusted = await repair(t, dataDir, 1);
     t.true(trusted > 0 && trusted < Number(receipt.height), `${trusted} of ${receipt.height}`);
 
-    const mended = await start(t, dataDir);
-    const again = new Connections(mended.endpoints.api, 2);
-    const validators = parseStrict(Buffer.from((await again.get('/v1/validators')).text));
-    const verdict = verifyReceipt(receipt as JsonValue, validators, await loadEd25519());
-    t.false(verdict.valid);
-    t.regex(JSON.stringify(verdict.checks), /of epoch 0 is void: epoch 1 begins at height/);
-    t.is((await again.get(`/v1/submissions/${last.digest}`)).status, 404, 'it may be submitted again under its id');
-    again.close();
-    t.is((await mended.stop()).code, 0);
-    t.is((await checkLedger(dataDir, new Map())).height >= trusted, true);
-    await goesOn(t, dataDir, 1, new Map());
+    await goesOn(t, dataDir, 1, new Map(), async ({ endpoints }) => {
+      const again = new Connections(endpoints.api, 2);
+      const validators = parseStrict(Buffer.from((await again.get('/v1/validators')).text));
+      const verdict = verifyReceipt(receipt as JsonValue, validators, await loadEd25519());
+      t.false(verdict.valid);
+      t.regex(JSON.stringify(verdict.checks), /of epoch 0 is void: epoch 1 begins at height/);
+      const { status } = await again.get(`/v1/submissions/${receipt.digest}`);
+      t.is(status, 404, 'it may be submitted again under its id');
+      again.close();
+    });
+    t.true((await checkLedger(dataDir, new Map())).height >= trusted);
   },
 );
 
@@ -216,7 +224,7 @@ test.serial(
   async (t) => {
     t.timeout(120_000);
     const dataDir = join(temporaryDirectory(t), 'data');
-    await firstStart(dataDir);
+    await initialised(dataDir);
     const client = await newClient(t, dataDir, 'torn');
     client.start();
     const random = new Random(4);

@@ -5,7 +5,7 @@ import { sigkillDrill } from './sigkill.js';
 test('ST-1, IN-6, CO-7: killed under load and started again, a node keeps every answer that it gave', async (t) => {
   t.timeout(120_000);
   const seed = 20_261_120;
-  const report = await sigkillDrill({ times: 5, connections: 64, seed, lifeMs: 500, log: (line) => t.log(line) });
+  const report = await sigkillDrill({ times: 5, connections: 32, seed, lifeMs: 300, log: (line) => t.log(line) });
   t.deepEqual(report.faults, []);
   const { acknowledged, replayed } = report.client;
   t.log(report.client);

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type ClientFigures, DrillClient } from './client.js';
 import { type AnswersReport, checkAnswers, checkLedger, type LedgerReport } from './ledger-check.js';
 import { Random } from './random.js';
-import { drillNode, firstStart, inDirectory, lastWords, up } from './subject.js';
+import { drillNode, inDirectory, initialised, lastWords, up } from './subject.js';
 
 export interface SigkillOptions {
   readonly times: number;
@@ -40,7 +40,7 @@ export function sigkillDrill(options: SigkillOptions): Promise<SigkillReport> {
 async function run(dataDir: string, { times, connections, seed, lifeMs, log }: SigkillOptions): Promise<SigkillReport> {
   const faults: string[] = [];
   const random = new Random(seed);
-  const key = await firstStart(dataDir);
+  const key = await initialised(dataDir);
   const client = await DrillClient.create({ key, connections, seed, prefix: `k${seed}` });
   client.start();
   let inStart = 0;

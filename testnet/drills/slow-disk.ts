@@ -9,7 +9,7 @@ import type { LocalNode } from '../local/node.js';
 import { type ClientFigures, DrillClient } from './client.js';
 import { checkLedger, type LedgerReport } from './ledger-check.js';
 import { metric, readiness, within } from './observe.js';
-import { drillNode, firstStart, inDirectory, lastWords, up } from './subject.js';
+import { drillNode, inDirectory, initialised, lastWords, up } from './subject.js';
 
 export interface SlowDiskOptions {
   /** Of each sync. */
@@ -48,7 +48,7 @@ export function slowDiskDrill(options: SlowDiskOptions): Promise<SlowDiskReport>
 async function run(dataDir: string, options: SlowDiskOptions): Promise<SlowDiskReport> {
   const { connections, seed, log, delayMs, slowMs } = options;
   const faults: string[] = [];
-  const key = await firstStart(dataDir);
+  const key = await initialised(dataDir);
   const client = await DrillClient.create({ key, connections, seed, prefix: `w${seed}` });
   const node = drillNode(dataDir);
   let stalledSeconds = 0;

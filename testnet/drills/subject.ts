@@ -1,8 +1,12 @@
 // The node that the drills torment: small log segments, so that a short run crosses many. Called by every drill.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ClientKey } from '../../bench/submissions.js';
+import { createChain } from '../../config/chain-files.js';
+import { openNodeKey } from '../../config/key-files.js';
+import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { LocalNode } from '../local/node.js';
 import type { DrillClient } from './client.js';
 
@@ -14,11 +18,19 @@ export function drillNode(dataDir: string, wrapper: readonly string[] = [], env:
   return new LocalNode({ dataDir, wrapper, env: { ...ENV, ...env } });
 }
 
-/** Makes key, genesis and client in an empty directory, by a node that is killed as soon as it is ready. */
-export async function firstStart(dataDir: string, env: Env = {}): Promise<ClientKey> {
-  const node = drillNode(dataDir, [], env);
-  await node.ready();
-  await node.kill();
+/** Makes key, genesis and client, as a first start does; the log is left to the node. */
+export async function initialised(dataDir: string): Promise<ClientKey> {
+  const ed25519 = await loadEd25519();
+  const keysDir = join(dataDir, 'keys');
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  createChain({
+    places: { dataDir, keysDir, genesis: join(dataDir, 'genesis.json') },
+    key: openNodeKey({ mode: 'development', keysDir, dataDir, env: {} }, ed25519),
+    ed25519,
+    random: () => randomBytes(32),
+    nowMs: Date.now(),
+    devClient: true,
+  });
   return JSON.parse(readFileSync(join(dataDir, 'keys', 'dev-client.json'), 'utf8')) as ClientKey;
 }
 

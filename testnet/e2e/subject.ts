@@ -17,6 +17,8 @@ export interface SubjectOptions {
   readonly kinds?: Readonly<Record<string, JsonObject>>;
   /** More of quorate.yaml. */
   readonly settings?: JsonObject;
+  /** state.json as the first start finds it; without it there is none. */
+  readonly state?: JsonObject;
   readonly node?: Pick<NodeOptions, 'args' | 'env'>;
 }
 
@@ -41,7 +43,7 @@ export class Subject {
   }
 
   /** Starts a node and waits until its registry is in force. */
-  static async start({ clients, kinds, settings = {}, node = {} }: SubjectOptions = {}): Promise<Subject> {
+  static async start({ clients, kinds, settings = {}, state, node = {} }: SubjectOptions = {}): Promise<Subject> {
     const directory = mkdtempSync(join(tmpdir(), 'quorate-e2e-'));
     const file = (name: string, value: object) => {
       // JSON is YAML.
@@ -54,6 +56,10 @@ export class Subject {
       mkdirSync(join(directory, 'kinds'));
       for (const [kind, schema] of Object.entries(kinds)) file(`kinds/${kind}.json`, schema);
       config.kinds_dir = './kinds';
+    }
+    if (state !== undefined) {
+      mkdirSync(join(directory, 'data'), { mode: 0o700 });
+      file('data/state.json', state);
     }
     const path = join(directory, file('quorate.yaml', config));
     const options: NodeOptions = {
