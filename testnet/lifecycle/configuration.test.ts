@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parse } from 'yaml';
-import { contentsOf, put, quorate, type Ran, type RunOptions, temporaryDirectory } from './support.js';
+import { command, contentsOf, put, quorate, type Ran, type RunOptions, temporaryDirectory } from './support.js';
 
 /** Runs in `cwd` and proves that nothing there was made, changed or removed. */
 async function asks(t: ExecutionContext, cwd: string, args: string[], options: RunOptions = {}): Promise<Ran> {
@@ -104,7 +104,7 @@ test('CF-2: --check-config says ok on defaults and on a whole production set-up,
     stderr: '',
   });
   put(join(cwd, 'quorate.yaml'), PRODUCTION);
-  t.is((await quorate(['init', '--data-dir', join(cwd, 'data'), '--keys-dir', join(root, 'keys')])).code, 0);
+  t.is((await command(['init', '--data-dir', join(cwd, 'data'), '--keys-dir', join(root, 'keys')])).code, 0);
   const production = await asks(t, cwd, ['--check-config']);
   t.is(production.code, 0, production.stderr);
   t.regex(production.stdout, /^ok: .*quorate\.yaml \(production mode/);

@@ -11,7 +11,7 @@ import { auditRecords, checkAudit } from '../../protocol/audit-check.js';
 import type { JsonObject } from '../../protocol/json.js';
 import { copyDirectory } from '../local/copy.js';
 import { LocalNode } from '../local/node.js';
-import { http, post, put, quorate, readClientKey, signer, temporaryDirectory, until } from './support.js';
+import { command, http, post, put, quorate, readClientKey, signer, temporaryDirectory, until } from './support.js';
 
 const ANY_PORT = ['--listen', '127.0.0.1:0', '--ops-listen', '127.0.0.1:0'];
 
@@ -76,7 +76,7 @@ test('ST-3: state.json of layout 1 is migrated at start: backup, checksum, audit
   await until('the height in the state file while the node runs', () => state().height === 1);
   t.is(state().last_finalized_hash, (await http(`${node.endpoints.api}/v1/status`)).body.hash ?? null);
   t.is((await node.stop()).code, 0);
-  const again = await quorate(['migrate-state', '--data-dir', dataDir, '--json']);
+  const again = await command(['migrate-state', '--data-dir', dataDir, '--json']);
   t.is((JSON.parse(again.stdout) as JsonObject).result, 'current');
   t.is(auditOf(dataDir).length, 2, 'one migration, one success');
 });
@@ -93,7 +93,7 @@ test('ST-3: a migration that fails is rolled back, audited and 78', async (t) =>
   t.like(auditOf(dataDir).at(-2), { event: 'state_rollback', result: 'rolled_back', from_version: 2, to_version: 1 });
   t.like(auditOf(dataDir).at(-1), { event: 'node_failed', exit_code: 78 });
   rmSync(join(dataDir, 'state.backup.v1.sha256'), { recursive: true });
-  t.is((await quorate(['migrate-state', '--data-dir', dataDir])).code, 0, 'once the cause is mended');
+  t.is((await command(['migrate-state', '--data-dir', dataDir])).code, 0, 'once the cause is mended');
   t.is((JSON.parse(readFileSync(join(dataDir, 'state.json'), 'utf8')) as JsonObject).schema_version, 2);
 });
 
@@ -117,7 +117,7 @@ test.before(async () => {
   } finally {
     await node.dispose();
   }
-  await quorate(['init', '--data-dir', other]);
+  await command(['init', '--data-dir', other]);
 });
 
 test.after.always(() => rmSync(root, { recursive: true, force: true }));
@@ -195,7 +195,7 @@ test('CF-8, CF-9: a ledger that is no database is refused; moved away, it is mad
   t.is(statSync(at('run/admin.token')).mode & 0o777, 0o600);
   t.is((await http(`${node.endpoints.api}/v1/submissions/${digest}`)).body.state, 'final', 'the ledger is whole');
   t.is((await post(node.endpoints.api, sign(key, {}))).status, 200);
-  const submit = await quorate(['submit', '--data-dir', dataDir, '--data', '{"text":"x"}']);
+  const submit = await command(['submit', '--data-dir', dataDir, '--data', '{"text":"x"}']);
   t.is(submit.code, 65);
   t.regex(submit.stderr, /dev-client\.json: not JSON/);
   t.is((await node.stop()).code, 0);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { SIGNING_KEY_VARIABLE } from '../../config/key-files.js';
 import { LocalNode } from '../local/node.js';
-import { http, put, quorate, type Ran, temporaryDirectory, until } from './support.js';
+import { command, http, put, quorate, type Ran, temporaryDirectory, until } from './support.js';
 
 const ANY_PORT = ['--listen', '127.0.0.1:0', '--ops-listen', '127.0.0.1:0'];
 const SEED = '9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60';
@@ -134,7 +134,7 @@ const WRONG_MODES: [file: string, mode: number, fix: string][] = [
 ];
 test('ID-1: key files that others could read or write refuse the start and name the chmod', async (t) => {
   const dataDir = temporaryDirectory(t);
-  t.is((await quorate(['keys', 'init', '--data-dir', dataDir])).code, 0);
+  t.is((await command(['keys', 'init', '--data-dir', dataDir])).code, 0);
   for (const [file, wrong, fix] of WRONG_MODES) {
     const path = join(dataDir, file);
     const right = statSync(path).mode & 0o777;
@@ -153,7 +153,7 @@ test('ID-1: key files that others could read or write refuse the start and name 
 test('ID-2: the key may come from the environment in three forms, and shows up nowhere', async (t) => {
   const dataDir = temporaryDirectory(t);
   for (const text of [SEED, PEM, DER.toString('base64')]) {
-    const ran = await quorate(['keys', 'show', '--json', '--data-dir', dataDir], {
+    const ran = await command(['keys', 'show', '--json', '--data-dir', dataDir], {
       env: { [SIGNING_KEY_VARIABLE]: text },
     });
     t.is(ran.code, 0, ran.stderr);
@@ -176,7 +176,7 @@ test('CF-9: a start that is refused writes no key and remembers none', async (t)
   const production = ['--mode', 'production', '--backups-enabled', 'true', '--keys-dir', keys, '--data-dir', dataDir];
   const noKey = await refused(t, 78, production);
   t.regex(noKey.stderr, /node\.key: found no key; allowed: .*QUORATE_SIGNING_KEY .*quorate keys init --keys-dir/);
-  t.is((await quorate(['keys', 'init', '--keys-dir', keys])).code, 0);
+  t.is((await command(['keys', 'init', '--keys-dir', keys])).code, 0);
   const noGenesis = await refused(t, 78, production);
   t.regex(noGenesis.stderr, /genesis\.json: found no such file; .*quorate init/);
   t.false(existsSync(join(dataDir, 'node.pub')), 'a key that never served this data is not remembered');
@@ -193,13 +193,13 @@ test('quorate init, then a start in production mode: the same key and chain, a c
   const root = temporaryDirectory(t);
   const keys = join(root, 'keys');
   const data = join(root, 'data');
-  const made = await quorate(['init', '--data-dir', data, '--keys-dir', keys, '--json']);
+  const made = await command(['init', '--data-dir', data, '--keys-dir', keys, '--json']);
   t.is(made.code, 0, made.stderr);
   const facts = JSON.parse(made.stdout) as Facts;
   t.is(facts.created, true);
-  const again = await quorate(['init', '--data-dir', data, '--keys-dir', keys, '--json']);
+  const again = await command(['init', '--data-dir', data, '--keys-dir', keys, '--json']);
   t.like(JSON.parse(again.stdout), { ...facts, created: false });
-  const client = await quorate(['keys', 'client', 'shop', '--keys-dir', keys]);
+  const client = await command(['keys', 'client', 'shop', '--keys-dir', keys]);
   t.is(client.code, 0, client.stderr);
   const lines = client.stdout.slice(client.stdout.indexOf('clients:'));
   put(join(root, 'clients.yml'), lines);
@@ -221,7 +221,7 @@ test('quorate init, then a start in production mode: the same key and chain, a c
     join(keys, 'shop-client.json'),
     '--json',
   ];
-  const submitted = await quorate(submit);
+  const submitted = await command(submit);
   t.is(submitted.code, 0, submitted.stderr);
   t.is((JSON.parse(submitted.stdout) as { chain_id: string }).chain_id, facts.chain_id);
   t.is((await node.stop()).code, 0);
