@@ -10,7 +10,8 @@ import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
 import { LocalNode } from '../local/node.js';
 import type { DrillClient } from './client.js';
 
-const ENV = { QUORATE_WAL_SEGMENT_BYTES: String(2 ** 20) };
+/** These drills end whole processes: no actor dies that a standby could take the place of. */
+const ENV = { QUORATE_WAL_SEGMENT_BYTES: String(2 ** 20), QUORATE_SUPERVISION_STANDBY: 'false' };
 
 type Env = Readonly<Record<string, string>>;
 

@@ -26,6 +26,8 @@ export interface SubjectOptions {
 const EVENTUALLY_MS = 40_000;
 /** A busy machine must not turn a 200 into a 202: tests of waiting set their own. */
 const PATIENCE: JsonObject = { wait_default_ms: 20_000, server_timeout_ms: 30_000 };
+/** They take the place of killed actors. Where nothing is killed they are threads that load for nothing; tests of kills set their own. */
+const NO_STANDBYS: JsonObject = { standby: false };
 
 export class Subject {
   readonly directory: string;
@@ -50,7 +52,7 @@ export class Subject {
       writeFileSync(join(directory, name), JSON.stringify(value), { mode: 0o600 });
       return `./${name}`;
     };
-    const config: JsonObject = { limits: PATIENCE, ...settings };
+    const config: JsonObject = { limits: PATIENCE, supervision: NO_STANDBYS, ...settings };
     if (clients !== undefined) config.clients_file = file('clients.yml', { clients });
     if (kinds !== undefined) {
       mkdirSync(join(directory, 'kinds'));
