@@ -343,7 +343,10 @@ class Running {
     try {
       this.#ledger = holdLedgerOpen(this.#inForce.node);
     } catch (error) {
-      return this.#fatal(EXIT.data.code, (error as Error).message);
+      const { syscall, message } = error as NodeJS.ErrnoException;
+      // What is not the system's is damage to the files.
+      const { code, text } = syscall === undefined ? { ...EXIT.data, text: message } : startFailure(error);
+      return this.#fatal(code, text);
     }
     try {
       await this.#supervisor.start();
