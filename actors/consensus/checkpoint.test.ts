@@ -68,7 +68,7 @@ async function setup(confirmed: number, proof: LogProof = NO_PROOF, mempool: rea
     proof,
     intervalMs: 1_000,
   });
-  return { checkpoints, core, newCore, context, requests };
+  return { checkpoints, core, newCore, context, requests, wal };
 }
 
 function blockOf(height: number, lsns: readonly number[]): Pick<ExecutedBlock, 'ref' | 'pooled'> {
@@ -107,6 +107,24 @@ test('ST-2: a checkpoint alone rebuilds votes, certificates and floor of the cor
   again.started = true;
   t.deepEqual({ ...again, floorView: core.floorView }, core);
   t.is(again.floorView, 7, 'nothing at or below the finalized view is ever signed again');
+});
+
+test('ST-2: a checkpoint that found no room is due as before', async (t) => {
+  const { checkpoints, requests, wal } = await setup(5);
+  wal.answer('compact', () => ({ ...FREED, segments: 0, skipped: 'the log has no room' }));
+  await checkpoints.compact({ all: false, always: true });
+  wal.answer('compact', () => {
+    throw new Error('the log cannot be written');
+  });
+  await t.throwsAsync(checkpoints.compact({ all: false, always: true }), { message: /cannot be written/ });
+  wal.answer('compact', (request) => {
+    requests.push(request as CompactRequest);
+    return FREED;
+  });
+  await checkpoints.close();
+  t.is(requests.length, 1, 'the last one is written, since something is');
+  await checkpoints.close();
+  t.is(requests.length, 1, 'and now nothing is due');
 });
 
 test('ST-2: a checkpoint repeats what proves the height of the ledger: the newest finalization and epoch', async (t) => {

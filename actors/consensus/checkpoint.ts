@@ -47,8 +47,12 @@ export interface CheckpointerParts {
  * wal-writer or consensus restarts. At 6 MB/s the log grows by 3 MB meanwhile.
  */
 const LOOK_MS = 500;
-/** A disk on which a checkpoint takes long gets fewer: they take at most one part in so many of its time. */
+/**
+ * A disk on which a checkpoint takes long gets fewer: they take at most one part in so many of its time. But one that waited
+ * for room on a full disk says nothing of the next, which may be what makes room.
+ */
 const SHARE = 10;
+const LOOK_MAX_MS = 3_000;
 /** The first time: a log that an earlier process left long, or a full disk, should not wait. */
 const FIRST_LOOK_MS = 250;
 /** After two runs that let nothing go: something needed stands in the way. One says little: it may have come too early. */
@@ -186,7 +190,8 @@ export class Checkpointer {
       // Log or store are away, and the supervisor restarts this actor with them; or they are slow: the next look is due soon.
       log.warn({ err: error }, 'the log was not compacted');
     }
-    if (!this.#stopped) this.start(Math.max(LOOK_MS, (SHARE - 1) * (clock.monotonic() - nowMs)));
+    const spareMs = Math.min(LOOK_MAX_MS, (SHARE - 1) * (clock.monotonic() - nowMs));
+    if (!this.#stopped) this.start(Math.max(LOOK_MS, spareMs));
   }
 
   async #compact({ all, always }: CompactOptions): Promise<CompactReply> {
@@ -207,9 +212,16 @@ export class Checkpointer {
     };
     this.#changed = false;
     const options = { transfer: [packed], deadlineMs: DEADLINE_MS };
-    const reply = await links['wal-writer'].ask('compact', request, options);
-    if (reply.skipped !== null) log.info({ reason: reply.skipped }, 'the log was not compacted');
-    return reply;
+    let skipped: string | null = 'it was not answered';
+    try {
+      const reply = await links['wal-writer'].ask('compact', request, options);
+      skipped = reply.skipped;
+      if (skipped !== null) log.info({ reason: skipped }, 'the log was not compacted');
+      return reply;
+    } finally {
+      // What was not written is due as before.
+      if (skipped !== null) this.#changed = true;
+    }
   }
 
   /** From these, and a ledger of the confirmed height, a restart rebuilds what is held now. */

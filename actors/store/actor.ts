@@ -81,7 +81,8 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
         throw new RangeError(`block ${wanted[0]!.height} cannot follow ${state.height}: ${expected} is missing`);
       }
       const encoded = encode(wanted);
-      if (!write(state, () => put(state.tables, encoded))) return { height: state.height, full: true };
+      if (!write(state, () => put(state.tables, encoded), roomFor(encoded)))
+        return { height: state.height, full: true };
       state.height = wanted.at(-1)!.height;
       state.metrics.height.set(state.height);
       state.metrics.blocks.inc(wanted.length);
@@ -176,6 +177,12 @@ function encode(sources: readonly FinalizedForStore[]): EncodedBlocks {
   };
 }
 
+/** Pages of 4 KiB: a path of each of two trees for every entry, and the blocks. A large transaction reuses many. */
+function roomFor({ blocks, index }: EncodedBlocks): number {
+  const blockBytes = blocks.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  return Math.min(ROOM_MAX_BYTES, blockBytes + index.length * ENTRY_ROOM_BYTES);
+}
+
 function encodeRows({ height, keys, digests, contents }: FinalizedForStore, index: Row[], positions: Row[]): void {
   for (const [entry, key] of keys.entries()) {
     const digest = bufferOf(digests).subarray(32 * entry, 32 * entry + 32);
@@ -214,10 +221,14 @@ function bufferOf(bytes: Uint8Array): Buffer {
  * Transactions inside the gate. False when the disk has no room: LMDB has taken the transaction back, and nothing else is
  * lost. Any other write that fails ends the process: what it left behind is known to nobody.
  */
-function write(state: State, puts: () => void): boolean {
+function write(state: State, puts: () => void, roomBytes = 0): boolean {
   const { vitals, clock, config } = state.context;
-  // Each try that fails makes LMDB say so on standard error: not before it can succeed.
-  if (state.full && freeOn(config.ledger) < HARDLY_FREE_BYTES) return false;
+  // A transaction that finds no room says so on standard error, and has been seen to corrupt the heap: it is not tried.
+  const foundBytes = freeOn(config.ledger);
+  if (foundBytes < HARDLY_FREE_BYTES + roomBytes) {
+    tellRoom(state, false, foundBytes);
+    return false;
+  }
   const startMs = clock.monotonic();
   try {
     vitals.gated(() =>
@@ -244,8 +255,11 @@ function write(state: State, puts: () => void): boolean {
 const EIO = 5;
 const ENOSPC = 28;
 const EDQUOT = 122;
-/** With less free space than this, EIO means that there was no room. */
+/** With less free space than this nothing is written, and EIO means that there was no room. */
 const HARDLY_FREE_BYTES = 1024 * 1024;
+const ENTRY_ROOM_BYTES = 24 * 1024;
+/** More is not asked for, lest a backlog wait for room that it does not need. */
+const ROOM_MAX_BYTES = 16 * 1024 * 1024;
 
 function isFull(error: unknown, freeBytes: number): boolean {
   const { code } = error as { code?: unknown };

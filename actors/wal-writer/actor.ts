@@ -29,7 +29,7 @@ import { Entries, EntryTally } from './entries.js';
 import { LogFailure, LogFull, LogRefused } from './errors.js';
 import { guarded, nodeFiles } from './files.js';
 import { type Log, openLog } from './log.js';
-import { createMetrics, type WalWriterMetrics } from './metrics.js';
+import { ageOf, createMetrics, type WalWriterMetrics } from './metrics.js';
 import { OVER_CAP_WORDING, PRESSURE_VALUES } from './pressure.js';
 import type { LogVerdict } from './recovery.js';
 import { forgetResumePoint, readResumePoint, rehearse, writeResumePoint } from './resume.js';
@@ -103,7 +103,10 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
         clock: context.clock,
         log: context.log,
         report: (value) => context.report('disk', value),
-        looked: () => watchSize(state),
+        looked: () => {
+          watchSize(state);
+          if (disk.mayHaveRoom) lookForRoom(state);
+        },
       });
       const metrics = createMetrics(context.registry, {
         oldestUnsettledSeconds: () => ageOf(entries.oldestReceivedAtMs(), context.clock.now()),
@@ -462,16 +465,20 @@ function watchSize(state: State): void {
   context.report('log-size', { ok: !overCap, detail: overCap ? OVER_CAP_WORDING : '' });
 }
 
-function ageOf(atMs: number | null, nowMs: number): number {
-  return atMs === null ? 0 : Math.max(0, nowMs - atMs) / 1000;
-}
-
 function count(state: State, records: readonly LogRecord[]): void {
   const byType = new Map<number, number>();
   for (const { type } of records) byType.set(type, (byType.get(type) ?? 0) + 1);
   for (const [type, found] of byType) state.metrics.records.inc({ type: recordTypeName(type) }, found);
   state.metrics.unsettled.set(state.entries.size);
   state.metrics.bytes.set(state.log.stats().fileBytes);
+}
+
+/** With the next segment made there is room for what nothing else would try: submissions are turned away meanwhile. */
+function lookForRoom({ log, disk }: State): void {
+  log.prepareSpare().then(
+    () => disk.roomAgain(),
+    () => undefined,
+  );
 }
 
 /** The next segment is made ahead, so that rotation costs a rename; without it rotation makes its own. */

@@ -67,6 +67,11 @@ export class DiskWatch {
     return this.#pressure === 'stopped' ? PRESSURE_WORDING.stopped : null;
   }
 
+  /** A write found no room, and by now the disk has some: whoever writes should try. */
+  get mayHaveRoom(): boolean {
+    return this.#noRoom && this.#pressure !== 'stopped';
+  }
+
   /** The first look decides, and no ballast is made at once: a start has other work for the disk. */
   start(): void {
     void this.#look(false);

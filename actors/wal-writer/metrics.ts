@@ -93,3 +93,8 @@ function gauge(registry: Registry, name: string, help: string, value: () => numb
 }
 
 export type WalWriterMetrics = ReturnType<typeof createMetrics>;
+
+/** Seconds; 0 for what never happened, or lies ahead. */
+export function ageOf(atMs: number | null, nowMs: number): number {
+  return atMs === null ? 0 : Math.max(0, nowMs - atMs) / 1000;
+}
