@@ -212,15 +212,15 @@ export class Checkpointer {
     };
     this.#changed = false;
     const options = { transfer: [packed], deadlineMs: DEADLINE_MS };
-    let skipped: string | null = 'it was not answered';
+    let isDone = false;
     try {
       const reply = await links['wal-writer'].ask('compact', request, options);
-      skipped = reply.skipped;
-      if (skipped !== null) log.info({ reason: skipped }, 'the log was not compacted');
+      isDone = reply.skipped === null;
+      if (!isDone) log.info({ reason: reply.skipped }, 'the log was not compacted');
       return reply;
     } finally {
       // What was not written is due as before.
-      if (skipped !== null) this.#changed = true;
+      if (!isDone) this.#changed = true;
     }
   }
 
