@@ -180,7 +180,17 @@ function actorPath(name: string, action: string): string {
 
 const PAST = { restart: 'restarted', reset: 'breaker closed' } as const;
 
-const COLUMNS = ['actor', 'state', 'since', 'incarnation', 'restarts', 'breaker', 'mailbox', 'last exit'] as const;
+const COLUMNS = [
+  'actor',
+  'state',
+  'since',
+  'incarnation',
+  'restarts',
+  'breaker',
+  'mailbox',
+  'standby',
+  'last exit',
+] as const;
 
 /** Aligned columns; a field that the node does not report shows as "-". */
 export function actorTable(actors: readonly ActorRow[], paint: Paint, indent = ''): string {
@@ -194,6 +204,7 @@ export function actorTable(actors: readonly ActorRow[], paint: Paint, indent = '
       shown(actor.restarts),
       breaker === 'open' ? paint('red', breaker) : breaker,
       shown(actor.mailboxDepth),
+      typeof actor.standby === 'boolean' ? (actor.standby ? 'ready' : 'none') : '-',
       isObject(actor.lastExit) ? shown(actor.lastExit.reason) : '-',
     ];
   });

@@ -5,7 +5,16 @@ import test, { type ExecutionContext } from 'ava';
 import { dataDirectoryOf, fakeNode, type Heard, type Reply, removeDirectory, run } from './testkit.js';
 
 const ACTORS = [
-  { id: 'wal-writer', state: 'up', incarnation: 1, restarts: 0, breaker: 'closed', upForMs: 5_000, mailboxDepth: 0 },
+  {
+    id: 'wal-writer',
+    state: 'up',
+    incarnation: 1,
+    restarts: 0,
+    breaker: 'closed',
+    upForMs: 5_000,
+    mailboxDepth: 0,
+    standby: true,
+  },
   {
     id: 'dedup',
     state: 'backoff',
@@ -15,6 +24,7 @@ const ACTORS = [
     upForMs: null,
     startsInMs: 12_000,
     mailboxDepth: 7,
+    standby: false,
     lastExit: { reason: 'error', detail: 'boom' },
   },
 ];
@@ -33,8 +43,8 @@ test('OP-1: status shows identity, ledger, readiness and actors', async (t) => {
   t.is(human.code, 0, human.err);
   t.regex(human.out, /^ready\n/);
   t.regex(human.out, / height +12\n/);
-  t.regex(human.out, / dedup +backoff +starts in 12 s +3 +2 +open +7 +error\n/);
-  t.regex(human.out, / wal-writer +up +5\.0 s +1 +0 +closed +0 +-\n/);
+  t.regex(human.out, / dedup +backoff +starts in 12 s +3 +2 +open +7 +none +error\n/);
+  t.regex(human.out, / wal-writer +up +5\.0 s +1 +0 +closed +0 +ready +-\n/);
   const json = await run(['status', '--data-dir', directory, '--json']);
   t.deepEqual(JSON.parse(json.out), {
     api: node.url,
@@ -89,7 +99,7 @@ test('no node: exit 69 and what to do, as JSON too', async (t) => {
 test('actors list: a table, or the rows as the node gave them', async (t) => {
   const { directory } = await setUp(t, healthy);
   const human = await run(['actors', 'list', '--data-dir', directory]);
-  t.regex(human.out, /^actor +state +since +incarnation +restarts +breaker +mailbox +last exit\nwal-writer /);
+  t.regex(human.out, /^actor +state +since +incarnation +restarts +breaker +mailbox +standby +last exit\nwal-writer /);
   const json = await run(['actors', 'list', '--data-dir', directory, '--json']);
   t.deepEqual(JSON.parse(json.out), { actors: ACTORS });
   const odd = await setUp(t, () => ({ status: 200, body: { actors: [{ name: 'x' }] } }));

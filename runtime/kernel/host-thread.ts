@@ -16,8 +16,6 @@ export interface ThreadHostOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** From the first start of an actor until its standby is made. Default: 5 s. */
   readonly firstStandbyMs?: number;
-  /** Told each time an actor's standby has loaded: from here on its next incarnation uses it. */
-  readonly onStandby?: (actor: string) => void;
 }
 
 /** What entry.ts finds in workerData: all of it, or for a standby what it can load ahead; the rest then comes as a message. */
@@ -46,6 +44,7 @@ export function threadHost(options: ThreadHostOptions): Host {
       }
     },
     reserve: (next) => standbys.reserve(next),
+    isReady: (id) => standbys.has(id),
     close: () => standbys.close(),
   };
 }

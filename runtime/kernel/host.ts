@@ -41,6 +41,8 @@ export interface Host {
   memory(): MemoryFigures;
   /** A next incarnation of this actor will be needed one day: whatever of it can be made ready may be made now. */
   reserve?(next: Reservation): void;
+  /** What was reserved for this actor is ready: its next incarnation begins with it. */
+  isReady?(id: string): boolean;
   /** Lets go of what was made ready and is not needed any more. Nothing is spawned afterwards. */
   close?(): Promise<void>;
 }

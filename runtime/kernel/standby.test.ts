@@ -15,11 +15,6 @@ function rig(t: ExecutionContext, module: string, more: Partial<ActorSpec<Fixtur
   const diary = join(directory, 'diary');
   writeFileSync(diary, '');
   const config: FixtureConfig = { value: 'x', diary };
-  // What the diary says of a standby is older than what the supervisor knows of it.
-  let standbys = 0;
-  const onStandby = () => {
-    standbys++;
-  };
   const supervisor = supervise<FixtureConfig>({
     tree: {
       id: 'root',
@@ -33,7 +28,6 @@ function rig(t: ExecutionContext, module: string, more: Partial<ActorSpec<Fixtur
     host: threadHost({
       clock: systemClock,
       firstStandbyMs: 20,
-      onStandby,
       env: { DIARY: diary, LOAD_MS: String(loadMs) },
     }),
     log: pino({ level: 'silent' }),
@@ -52,8 +46,8 @@ function rig(t: ExecutionContext, module: string, more: Partial<ActorSpec<Fixtur
   const up = async (number: number) => {
     while (supervisor.status()[0]!.state !== 'up' || incarnation() !== number) await turn();
   };
-  const standby = async (number: number) => {
-    while (standbys < number) await turn();
+  const standby = async () => {
+    while (supervisor.status()[0]!.standby !== true) await turn();
   };
   return { supervisor, lines, up, standby, config };
 }
@@ -64,11 +58,12 @@ test('RT-2: the next incarnation is a thread that loaded before it was needed, a
   const { supervisor, lines, up, standby } = rig(t, 'slow-load');
   await supervisor.start();
   t.is(lines('loading'), 1);
-  await standby(1);
+  await standby();
   await supervisor.kill('one');
+  t.is(supervisor.status()[0]!.standby, false);
   await up(2);
   t.is(lines('loading'), 2, 'nothing had to be loaded for the second incarnation');
-  await standby(2);
+  await standby();
   await supervisor.restart('one');
   t.is(lines('loading'), 3);
 });
@@ -95,17 +90,17 @@ test('RT-2: what a standby has made ahead is there at the next start, also when 
   const { supervisor, lines, up, standby, config } = rig(t, 'ahead');
   await supervisor.start();
   t.is(lines('start 1 with null'), 1);
-  await standby(1);
+  await standby();
   await supervisor.kill('one');
   await up(2);
   t.is(lines('start 2 with {"of":"x"}'), 1);
-  await standby(2);
+  await standby();
   await supervisor.prepare({ ...config, value: 'y' });
   await supervisor.commit();
   await supervisor.kill('one');
   await up(3);
   t.is(lines('start 3 with {"of":"x"}'), 1, 'it is for the actor to look at');
-  await standby(3);
+  await standby();
   await supervisor.kill('one');
   await up(4);
   t.is(lines('start 4 with {"of":"y"}'), 1);
@@ -117,7 +112,7 @@ test('an actor on its standby talks, is told what came right behind its boot dat
   const link = supervisor.link<EchoContract>('one');
   for (let number = 2; number <= 4; number++) {
     // One of them is killed before its standby is there: that must make no difference.
-    if (number !== 3) await standby(number === 2 ? 1 : 2);
+    if (number !== 3) await standby();
     await supervisor.kill('one');
     supervisor.adjustLogs({ level: 'debug' });
     await up(number);

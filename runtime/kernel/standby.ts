@@ -50,18 +50,16 @@ export class Standbys {
   readonly #clock: Clock;
   readonly #env: Environment;
   readonly #firstDelayMs: number;
-  readonly #onLoaded: (actor: string) => void;
   readonly #known = new Set<string>();
   readonly #ready = new Map<string, Standby>();
   readonly #wanted = new Map<string, Reservation>();
   #timer: Timer | null = null;
   #closed = false;
 
-  constructor({ clock, env = {}, firstStandbyMs = FIRST_DELAY_MS, onStandby = () => {} }: ThreadHostOptions) {
+  constructor({ clock, env = {}, firstStandbyMs = FIRST_DELAY_MS }: ThreadHostOptions) {
     this.#clock = clock;
     this.#env = env;
     this.#firstDelayMs = firstStandbyMs;
-    this.#onLoaded = onStandby;
   }
 
   /** One that is there already is kept when it still fits. */
@@ -74,6 +72,11 @@ export class Standbys {
     if (this.#timer !== null && isFirst) return;
     this.#timer?.cancel();
     this.#timer = this.#clock.setTimer(isFirst ? this.#firstDelayMs : DELAY_MS, () => this.#makeOne());
+  }
+
+  /** The next incarnation of this actor has its thread. */
+  has(id: string): boolean {
+    return this.#ready.get(id)?.loaded === true;
   }
 
   /** The thread that was made ahead for this actor, or null: it is the caller's from here on. */
@@ -130,7 +133,6 @@ export class Standbys {
     const standby: Standby = { worker, reservation: next, gate: new VitalsView(gate), exited, loaded: false };
     worker.on('message', (message) => {
       standby.loaded = message === LOADED;
-      if (standby.loaded) this.#onLoaded(next.id);
     });
     this.#ready.set(next.id, standby);
     this.#timer = this.#wanted.size > 0 ? this.#clock.setTimer(DELAY_MS / 4, () => this.#makeOne()) : null;

@@ -52,6 +52,8 @@ export interface ActorStatus {
   readonly mailboxDepth: number;
   /** The slow native work that its thread declares to be in, such as a sync, or null. */
   readonly native: NativeSection | null;
+  /** A thread made ahead waits to become its next incarnation; null for an actor that has none made. */
+  readonly standby: boolean | null;
   readonly lastExit: Exit | null;
 }
 

@@ -1,5 +1,6 @@
 // What can be asked of the supervisor without changing anything: status and metrics of every seat. Called by the
 // supervisor. It must never wait for an actor longer than the scrape's deadline.
+import type { Host } from './host.js';
 import { atAttempt, type RestartSettings } from './restart.js';
 import type { Seat } from './seat.js';
 import type { ActorMetrics, ActorStatus } from './supervisor-types.js';
@@ -11,6 +12,7 @@ export function statusOf<Config>(
   seat: Seat<Config>,
   settings: RestartSettings,
   mailboxDepth: number,
+  isReady: Host['isReady'],
   nowMs: number,
 ): ActorStatus {
   const waits = seat.state === 'backoff' || seat.state === 'circuit_open';
@@ -27,6 +29,7 @@ export function statusOf<Config>(
     startsInMs: waits ? Math.max(0, seat.dueAtMs - nowMs) : null,
     mailboxDepth,
     native: seat.current?.vitals.native() ?? null,
+    standby: seat.spec.standby === true ? (isReady?.(seat.spec.id) ?? false) : null,
     lastExit: seat.lastExit,
   };
 }

@@ -8,7 +8,7 @@ import { MISDEEDS, type Misdeed } from '../../runtime/kernel/misdeeds.js';
 import { LocalNode } from '../local/node.js';
 import { checkLedger } from './actor-kills-ledger.js';
 import { type Attempt, KillLoad } from './actor-kills-load.js';
-import { admin, statusOf } from './admin.js';
+import { admin, standbysReady, statusOf } from './admin.js';
 
 /** Actors that a submission goes through; gossip and rpc-client carry nothing without peers. */
 export const WORKING_ACTORS = ['wal-writer', 'store', 'consensus', 'dedup', 'ingress'] as const satisfies ActorId[];
@@ -55,9 +55,10 @@ export interface RecoveryReport {
 
 const GRACE_MS = 15_000;
 const BACK_LIMIT_MS = 30_000;
-/** Uptime between two rounds: long enough for the next standby to load, as in life. */
-const PAUSE_MS = 2_500;
-/** Load before the first round: until then standbys are not there yet and much of the code has never run. */
+/** Uptime between two rounds, and from there until every standby is there, as it is in life a few seconds after a start. */
+const PAUSE_MS = 1_500;
+const STANDBY_LIMIT_MS = 30_000;
+/** Load before the first round: until then much of the code has never run. */
 const WARM_UP_MS = 15_000;
 
 class Measurement {
@@ -113,6 +114,7 @@ class Measurement {
 
   async #round(actor: ActorId, misdeed: Misdeed): Promise<Round> {
     await pause(PAUSE_MS * (0.9 + 0.2 * Math.random()));
+    await standbysReady(this.#node, STANDBY_LIMIT_MS);
     const before = (await statusOf(this.#node)).find(({ id }) => id === actor)!.incarnation;
     const seen = this.#node.output.length;
     this.#refusals = [];
