@@ -1,5 +1,5 @@
 // The supervision tree as data: read this first. Children start in this order and stop in the reverse one.
-// A death in `core` restarts what stands after it there; an edge actor dies alone. Read by runtime/daemon.ts only.
+// The store and the edge's actors die alone, the death of the log takes consensus along. Read by runtime/daemon.ts only.
 import type { NodeConfig } from '../config/node.js';
 import type { GroupSpec } from '../runtime/kernel/contract.js';
 import { consensusSpec } from './consensus/spec.js';
@@ -26,13 +26,15 @@ export function tree(config: NodeConfig): GroupSpec<NodeConfig> {
   return {
     id: 'root',
     strategy: 'rest-for-one',
-    budget,
+    // A group that has spent its own ends the process: restarted by the root it would go on for ever, ever more slowly.
+    budget: { intensity: 0, periodMs },
     children: [
+      { id: 'ledger', strategy: 'one-for-one', budget, children: [storeSpec(config)] },
       {
         id: 'core',
         strategy: 'rest-for-one',
         budget,
-        children: [walWriterSpec(config), storeSpec(config), consensusSpec(config)],
+        children: [walWriterSpec(config), consensusSpec(config)],
       },
       {
         id: 'edge',

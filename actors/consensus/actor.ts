@@ -92,7 +92,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
     const backend = backendOf(config.verify);
     const threads = nodes === 1 ? null : new VerifyThreads({ threads: 1, backend, seed: config.seed });
     const ed25519 = await loadEd25519(backend ?? undefined);
-    const { context, core, proof } = await replayLog({
+    const { context, core, proof, unwritten } = await replayLog({
       links,
       committed,
       blocks,
@@ -133,6 +133,7 @@ export default defineActor<ConsensusContract, State, ConsensusLinks, ConsensusCo
       nonce: () => randomBytes(32).toString('hex'),
       mempool,
       checkpoints,
+      unwritten,
       metrics,
       report: (name, value) => actor.report(name, value),
       quarantined: () => {

@@ -24,7 +24,7 @@ import type { Blocks, ExecutedBlock } from './blocks.js';
 import { Checkpointer, type LogProof } from './checkpoint.js';
 
 const HASH = 'ab'.repeat(32);
-const NO_PROOF: LogProof = { finalization: null, epoch: null, evidence: [], blocks: new Map() };
+const NO_PROOF: LogProof = { finalization: null, epoch: null, evidence: [], blocks: new Map(), unconfirmed: [] };
 const FREED: CompactReply = { segments: 1, bytes: 4096, carried: 0, firstLsn: 9, skipped: null };
 const signature = (fill: number) => new Uint8Array(64).fill(fill);
 
@@ -156,6 +156,21 @@ test('ST-2: a checkpoint repeats what proves the height of the ledger: the newes
   const older = await setup(5, { ...NO_PROOF, finalization: finalization(3, 5), epoch });
   await older.checkpoints.compact({ all: false, always: true });
   t.is(entriesOf(older.requests[0]!).at(-1)!.type, 'epoch', 'a finalization below the trusted height proves nothing');
+});
+
+test('ST-2: what a replay left for the ledger stays in the log until the ledger has confirmed it', async (t) => {
+  const keptFrom = async (confirmed: number) => {
+    const { checkpoints, requests } = await setup(confirmed, {
+      ...NO_PROOF,
+      unconfirmed: [
+        { height: 4, from: 36 },
+        { height: 5, from: 46 },
+      ],
+    });
+    await checkpoints.compact({ all: false, always: true });
+    return requests[0]!.keepFrom;
+  };
+  t.deepEqual([await keptFrom(3), await keptFrom(4), await keptFrom(5)], [36, 46, null]);
 });
 
 test('ST-2: blocks that the ledger has not confirmed keep their records and their bodies in the log', async (t) => {

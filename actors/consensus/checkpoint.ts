@@ -27,6 +27,25 @@ export interface LogProof {
   readonly evidence: readonly JournalEntry[];
   /** Position of each block's record, by hash. */
   readonly blocks: ReadonlyMap<string, number>;
+  /** Final blocks that the ledger has not been given. */
+  readonly unconfirmed: readonly Unconfirmed[];
+}
+
+/** A final block that the ledger has not confirmed. */
+export interface Unconfirmed {
+  readonly height: number;
+  /** The lowest position that it stands on, record and bodies. */
+  readonly from: number;
+}
+
+/** `recordedAt` is the position of the block's record. Where that is unknown nothing goes until the ledger has the block. */
+export function unconfirmed(
+  { ref, pooled }: Pick<ExecutedBlock, 'ref' | 'pooled'>,
+  recordedAt: number | undefined,
+): Unconfirmed {
+  let from = recordedAt ?? 0;
+  for (const { lsn } of pooled) if (lsn > 0) from = Math.min(from, lsn);
+  return { height: ref.height, from };
 }
 
 export interface CheckpointerParts {
@@ -70,8 +89,7 @@ export interface CompactOptions {
 
 export class Checkpointer {
   readonly #parts: CheckpointerParts;
-  /** Final blocks that the ledger has not confirmed: the lowest position that each stands on, record and bodies. */
-  #unconfirmed: { readonly height: number; readonly from: number }[] = [];
+  #unconfirmed: Unconfirmed[];
   readonly #recordedAt: Map<string, { readonly height: number; readonly lsn: number }>;
   #finalization: Finalization | null;
   #evidence: JournalEntry[];
@@ -90,6 +108,7 @@ export class Checkpointer {
     this.#parts = parts;
     const { proof, clock, core } = parts;
     this.#finalization = proof.finalization;
+    this.#unconfirmed = [...proof.unconfirmed];
     this.#evidence = [...proof.evidence];
     this.#recordedAt = new Map();
     for (const [hash, lsn] of proof.blocks) {
@@ -129,12 +148,9 @@ export class Checkpointer {
   }
 
   /** The block is final; the store will be given it. */
-  final({ ref, pooled }: Pick<ExecutedBlock, 'ref' | 'pooled'>): void {
-    // Without a known record nothing goes until the ledger has the block.
-    let from = this.#recordedAt.get(ref.hash)?.lsn ?? 0;
-    for (const { lsn } of pooled) if (lsn > 0) from = Math.min(from, lsn);
-    this.#unconfirmed.push({ height: ref.height, from });
-    for (const [hash, { height }] of this.#recordedAt) if (height <= ref.height) this.#recordedAt.delete(hash);
+  final(block: Pick<ExecutedBlock, 'ref' | 'pooled'>): void {
+    this.#unconfirmed.push(unconfirmed(block, this.#recordedAt.get(block.ref.hash)?.lsn));
+    for (const [hash, { height }] of this.#recordedAt) if (height <= block.ref.height) this.#recordedAt.delete(hash);
   }
 
   // --- compaction
@@ -187,7 +203,7 @@ export class Checkpointer {
         if (this.#fruitless > 1) this.#fruitlessUntilMs = clock.monotonic() + FRUITLESS_MS;
       }
     } catch (error) {
-      // Log or store are away, and the supervisor restarts this actor with them; or they are slow: the next look is due soon.
+      // Log or store are away, or slow: the next look is due soon.
       log.warn({ err: error }, 'the log was not compacted');
     }
     const spareMs = Math.min(LOOK_MAX_MS, (SHARE - 1) * (clock.monotonic() - nowMs));

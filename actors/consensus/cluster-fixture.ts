@@ -228,7 +228,7 @@ export class ConsensusCluster {
     );
     const blocks = new Blocks(committed);
     const log = pino({ level: process.env.CLUSTER_LOG ?? 'silent' }).child({ node: name });
-    const { context, core, proof } = await replayLog({
+    const { context, core, proof, unwritten } = await replayLog({
       links,
       committed,
       blocks,
@@ -255,6 +255,7 @@ export class ConsensusCluster {
       ...shared,
       nodeId: name,
       checkpoints: new Checkpointer({ ...shared, proof, intervalMs: 3_600_000 }),
+      unwritten,
       metrics,
       verifier: { verify: async (checks) => this.#verify(checks) },
       stored: (height) => disk.blocks.get(height),

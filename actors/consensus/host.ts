@@ -18,7 +18,7 @@ import type { Clock, Links, ReportValue, Timer } from '../../runtime/kernel/cont
 import type { DedupContract } from '../dedup/contract.js';
 import type { GossipContract } from '../gossip/contract.js';
 import type { IngressContract } from '../ingress/contract.js';
-import type { StoreContract } from '../store/contract.js';
+import type { FinalizedForStore, StoreContract } from '../store/contract.js';
 import type { WalWriterContract } from '../wal-writer/contract.js';
 import { encodeBlockRecord } from './block-record.js';
 import type { Blocks } from './blocks.js';
@@ -50,6 +50,8 @@ export interface HostParts {
   readonly blocks: Blocks;
   readonly mempool: Mempool;
   readonly checkpoints: Checkpointer;
+  /** Final blocks that a replay left for the database, oldest first. */
+  readonly unwritten: readonly FinalizedForStore[];
   readonly metrics: ConsensusMetrics;
   readonly clock: Clock;
   readonly log: Logger;
@@ -105,6 +107,8 @@ export class Host {
     this.#roundClock = new RoundClock(clock, () => this.#roundsDue());
     this.#builder = new Builder({ ...parts, nodes, ingress: links.ingress });
     this.#ledger = new LedgerWriter({ links, committed: parts.committed, clock, log, written: () => this.#tryBuild() });
+    for (const block of parts.unwritten) this.#ledger.add(block);
+    this.#ledger.flush();
     const feed = (input: TimelessInput) => this.#feed({ ...input, now: this.#now() } as Input);
     this.#network =
       parts.verifier === null

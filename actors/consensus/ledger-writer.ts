@@ -1,5 +1,6 @@
 // Has the store write final blocks: gathered, in one transaction for all that became final meanwhile. Driven by the host.
-// Nothing waits for the database; the log has everything. It must never send a block before the one below it is written.
+// Nothing waits for the database; the log has everything. When the store dies, the next one is given again what it may not
+// have written. It must never send a block before the one below it is written.
 import type { Logger } from 'pino';
 import type { Clock, Link, Links, Timer } from '../../runtime/kernel/contract.js';
 import type { DedupContract } from '../dedup/contract.js';
@@ -27,7 +28,7 @@ export interface LedgerWriterParts {
   readonly committed: Committed;
   readonly clock: Clock;
   readonly log: Logger;
-  /** A transaction is written: there may be room for more. */
+  /** A transaction is over: there may be room for more. */
   written(): void;
 }
 
@@ -42,9 +43,11 @@ export class LedgerWriter {
   /** By what became final between the last two transactions. */
   #busy = false;
   #draining = false;
+  #stopped = false;
 
   constructor(parts: LedgerWriterParts) {
     this.#parts = parts;
+    parts.links.store.onUp(() => this.flush());
   }
 
   /** So much waits for the database that no more should be built. */
@@ -60,9 +63,9 @@ export class LedgerWriter {
     this.#unwritten.push(block);
   }
 
-  /** After the last `add` of a turn. */
+  /** After the last `add` of a turn. A store that is down is not asked: the one after it will be. */
   flush(): void {
-    if (this.#writing || this.#unwritten.length === 0) return;
+    if (this.#stopped || this.#writing || this.#unwritten.length === 0 || !this.#parts.links.store.up) return;
     this.#writing = true;
     const delayMs = this.#draining ? 0 : this.#busy ? WRITE_BUSY_MS : WRITE_IDLE_MS;
     this.#timer = this.#parts.clock.setTimer(delayMs, () => void this.#write());
@@ -77,6 +80,7 @@ export class LedgerWriter {
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#timer?.cancel();
   }
 
@@ -96,10 +100,11 @@ export class LedgerWriter {
       links.dedup.tell('release', { keys: blocks.flatMap(({ keys }) => keys) });
     } catch (error) {
       if (!isPeerGone(error)) throw error;
-      // The supervisor restarts this actor after the store: replay writes the blocks again. Later ones cannot be
-      // written without these, so nothing more is sent.
-      log.warn({ err: error, height: blocks[0]?.height }, 'final blocks were not written by the store');
-      return;
+      log.warn(
+        { err: error, height: blocks[0]?.height },
+        'the store died over final blocks; the next one is given them',
+      );
+      this.#unwritten = [...blocks, ...this.#unwritten];
     }
     this.#writing = false;
     this.flush();
@@ -119,7 +124,7 @@ export async function applyBlocks(store: Link<StoreContract>, blocks: readonly F
   }
 }
 
-/** The peer died; the supervisor takes this actor, which stands on it, along. Any other failure of a call is a defect. */
+/** The peer died, with or without having done it. Any other failure of a call is a defect. */
 export function isPeerGone(error: unknown): boolean {
   const { code } = error as { readonly code?: unknown };
   return code === 'peer_down' || code === 'outcome_unknown';

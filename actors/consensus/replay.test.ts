@@ -32,6 +32,7 @@ import type { LedgerReader } from '../ledger/reader.js';
 import type { FinalizedForStore } from '../store/contract.js';
 import { contentOf, encodeBlockRecord } from './block-record.js';
 import { Blocks } from './blocks.js';
+import type { Unconfirmed } from './checkpoint.js';
 import { Committed } from './committed.js';
 import { LogPages } from './log-pages.js';
 import { type ReplayParts, replayLog } from './replay.js';
@@ -83,7 +84,11 @@ class FakeLog {
 
 interface Replayed {
   readonly committed: Committed;
+  /** Heights that the replay had the store write. */
   readonly written: readonly number[];
+  /** And those that it left for later. */
+  readonly left: readonly number[];
+  readonly unconfirmed: readonly Unconfirmed[];
   readonly epochs: readonly { readonly head: Tip; readonly set: ValidatorSet }[];
   readonly context: Context;
   readonly quarantined: string | null;
@@ -151,29 +156,52 @@ async function replayed(log: FakeLog, tip: Tip = log.kit.view.tip): Promise<Repl
       verify: () => true,
     }),
   };
-  const { context, core } = await replayLog(parts as unknown as ReplayParts);
-  return { committed, written, epochs, context, quarantined: core.quarantined };
+  const { context, core, unwritten, proof } = await replayLog(parts as unknown as ReplayParts);
+  const left = unwritten.map(({ height }) => height);
+  const { unconfirmed } = proof;
+  return { committed, written, left, unconfirmed, epochs, context, quarantined: core.quarantined };
 }
 
-test('blocks that the database does not have are written, the others are not touched', async (t) => {
+test('blocks that the database does not have are left to be written, and their records needed; the others are not touched', async (t) => {
   const log = new FakeLog(await makeTestkit(1));
   const first = log.block('a');
   log.block('b');
   const whole = await replayed(log);
-  t.deepEqual(whole.written, [1, 2]);
+  t.deepEqual([whole.written, whole.left], [[], [1, 2]]);
+  t.deepEqual(whole.unconfirmed, [
+    { height: 1, from: 1 },
+    { height: 2, from: 5 },
+  ]);
   t.is(whole.committed.tip.hash, log.view.tip.hash);
   t.is(whole.quarantined, null);
   const rest = await replayed(log, first.changes.tip);
-  t.deepEqual(rest.written, [2]);
+  t.deepEqual([rest.written, rest.left], [[], [2]]);
+  t.deepEqual(rest.unconfirmed, [{ height: 2, from: 5 }]);
   t.is(rest.committed.tip.hash, log.view.tip.hash);
 });
 
 test('a body that was settled before its block was recorded is read from the log again', async (t) => {
   const log = new FakeLog(await makeTestkit(1));
   log.block('a', true);
-  const { written, committed } = await replayed(log);
-  t.deepEqual(written, [1]);
+  const { left, committed } = await replayed(log);
+  t.deepEqual(left, [1]);
   t.is(committed.tip.hash, log.view.tip.hash);
+});
+
+test('of a long log most is written while it is read, so that what waits stays small', async (t) => {
+  const log = new FakeLog(await makeTestkit(1));
+  for (let number = 1; number <= 300; number++) log.block(`id-${number}`);
+  const { written, left, unconfirmed, committed } = await replayed(log);
+  t.is(committed.tip.height, 300);
+  t.deepEqual(
+    [...written, ...left],
+    Array.from({ length: 300 }, (_, index) => index + 1),
+  );
+  t.true(written.length >= 200 && left.length > 0, `${written.length} and ${left.length}`);
+  t.deepEqual(
+    unconfirmed.map(({ height }) => height),
+    left,
+  );
 });
 
 test('a block without its body anywhere stops the start', async (t) => {
@@ -188,8 +216,8 @@ test('DECISIONS 27: an epoch record makes the chain go on in the new epoch, from
   log.block('a');
   log.block('b');
   log.epoch(1, 2);
-  const { committed, written, epochs, context, quarantined } = await replayed(log);
-  t.deepEqual(written, [1, 2]);
+  const { committed, written, left, epochs, context, quarantined } = await replayed(log);
+  t.deepEqual([written, left], [[1, 2], []]);
   t.like(committed.tip, { epoch: 1, height: 2 });
   t.is(context.epoch, 1);
   t.is(quarantined, null);

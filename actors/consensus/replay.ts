@@ -1,5 +1,5 @@
 // Rebuilds consensus from the log: votes and certificates into the core, final blocks that the database does not have
-// into the store, and the epochs that repairs of the log have begun. Called once by the actor's init, before anything may
+// to the store, and the epochs that repairs of the log have begun. Called once by the actor's init, before anything may
 // be signed. It must never build on a log and a database that contradict each other.
 import type { Logger } from 'pino';
 import type { Context } from '../../protocol/consensus/context.js';
@@ -21,7 +21,7 @@ import type { Links } from '../../runtime/kernel/contract.js';
 import type { FinalizedForStore } from '../store/contract.js';
 import { type BodyAt, decodeBlockRecord, peekBlockRecord } from './block-record.js';
 import { type Blocks, refOf } from './blocks.js';
-import type { Finalization, LogProof } from './checkpoint.js';
+import { type Finalization, type LogProof, type Unconfirmed, unconfirmed } from './checkpoint.js';
 import type { Committed } from './committed.js';
 import { finalize } from './finality.js';
 import type { ConsensusLinks } from './host.js';
@@ -48,6 +48,8 @@ export interface Replayed {
   /** Quarantined where the log is not to be trusted. */
   readonly core: CoreState;
   readonly proof: LogProof;
+  /** Final blocks that are still to be written to the database, oldest first. */
+  readonly unwritten: readonly FinalizedForStore[];
 }
 
 /** Log and ledger are not of one node at one time. No restart mends it, and nothing of either may be built upon. */
@@ -59,8 +61,9 @@ export class LogLedgerMismatch extends Error {
   }
 }
 
-/** Blocks in one transaction of the store; of the largest ones, these are 32 MiB. */
-const UNWRITTEN_MAX = 64;
+/** Blocks, and their bytes, that wait for a transaction of the store: with more a replay stops and has them written. */
+const UNWRITTEN_MAX = 256;
+const UNWRITTEN_MAX_BYTES = 32 * 1024 * 1024;
 const STORE_DEADLINE_MS = 120_000;
 
 /** Throws LogLedgerMismatch when the log and the database contradict each other. */
@@ -86,6 +89,8 @@ class Replay {
   #gap: Error | null = null;
   /** Final blocks that the database does not have. */
   readonly #unwritten: FinalizedForStore[] = [];
+  #unwrittenBytes = 0;
+  readonly #unconfirmed: Unconfirmed[] = [];
 
   constructor(parts: ReplayParts) {
     this.#parts = parts;
@@ -104,18 +109,18 @@ class Replay {
     if (committed.tip.height > this.#databaseHeight) {
       log.info(
         { from: this.#databaseHeight + 1, to: committed.tip.height },
-        'blocks of the log written to the database',
+        'blocks of the log that the database does not have',
       );
     }
-    await this.#write();
     this.#doubtShortLog();
     const proof = {
       finalization: this.#finalization,
       epoch: this.#epoch,
       evidence: this.#evidence,
       blocks: this.#recordedAt,
+      unconfirmed: this.#unconfirmed,
     };
-    return { context: this.#context, core: this.#core, proof };
+    return { context: this.#context, core: this.#core, proof, unwritten: this.#unwritten };
   }
 
   /** The log is always written before the database: when it is behind, it is not the log that this node had. */
@@ -242,15 +247,20 @@ class Replay {
   async #carryOut(effects: readonly Effect[]): Promise<void> {
     for (const effect of effects) {
       if (effect.type !== 'commit') continue;
-      for (const { messages } of finalize(this.#parts.blocks, this.#context, effect))
+      for (const { block, messages } of finalize(this.#parts.blocks, this.#context, effect)) {
         this.#unwritten.push(messages.store);
+        this.#unconfirmed.push(unconfirmed(block, this.#recordedAt.get(block.ref.hash)));
+        this.#unwrittenBytes += messages.store.block.length;
+      }
     }
-    if (this.#unwritten.length >= UNWRITTEN_MAX) await this.#write();
+    if (this.#unwritten.length >= UNWRITTEN_MAX || this.#unwrittenBytes >= UNWRITTEN_MAX_BYTES) await this.#write();
   }
 
   /** One transaction of the store, and one sync, for all of them. */
   async #write(): Promise<void> {
     const { links, committed } = this.#parts;
+    this.#unwrittenBytes = 0;
     committed.written(await applyBlocks(links.store, this.#unwritten.splice(0)));
+    this.#unconfirmed.length = 0;
   }
 }

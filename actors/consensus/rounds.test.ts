@@ -139,12 +139,13 @@ async function lone(rounds: RoundsState) {
   const checkpoints = new Checkpointer({
     ...shared,
     log: parts.log,
-    proof: { finalization: null, epoch: null, evidence: [], blocks: new Map() },
+    proof: { finalization: null, epoch: null, evidence: [], blocks: new Map(), unconfirmed: [] },
     intervalMs: 300_000,
   });
   const host = new Host({
     ...shared,
     checkpoints,
+    unwritten: [],
     metrics: parts.metrics as ConsensusMetrics,
     log: parts.log,
     verifier: null,

@@ -117,7 +117,7 @@ test.serial('CF-4: SIGTERM under load: every request in hand is answered, actors
   );
   const others = exchanges.filter(({ status }) => status !== null && status !== 200 && status !== 503);
   t.deepEqual(others, []);
-  t.deepEqual(exitsOf(node), ['ingress', 'rpc-client', 'gossip', 'dedup', 'consensus', 'store', 'wal-writer']);
+  t.deepEqual(exitsOf(node), ['ingress', 'rpc-client', 'gossip', 'dedup', 'consensus', 'wal-writer', 'store']);
   t.deepEqual(eventsOf(node).slice(-2), ['node.stopping', 'node.stopped']);
   t.notRegex(node.output, /did not drain|did not stop in order/);
   const runFiles = ['node.pid', 'endpoints.json', 'admin.token'];
