@@ -11,7 +11,7 @@ import { LocalNode } from '../local/node.js';
 import { checkLedger, type LedgerFindings } from './actor-kills-ledger.js';
 import { type Attempt, KillLoad } from './actor-kills-load.js';
 import { reportText } from './actor-kills-report.js';
-import { admin, type Status, statusOf } from './admin.js';
+import { admin, type Status, standbysReady, statusOf } from './admin.js';
 
 export interface ActorKillsOptions {
   readonly connections: number;
@@ -19,7 +19,9 @@ export interface ActorKillsOptions {
   readonly perSecond?: number;
   /** Kills of each actor, in turn: round after round. */
   readonly rounds: number;
-  /** Further kills of one actor, one after the other: its own trap may need many to close. */
+  /** Each of these when every actor has a thread ready for its next start, as a few seconds after the last one. */
+  readonly prepared?: boolean;
+  /** Further kills of one actor, one at the heels of the other: its own trap may need many to close. */
   readonly extra?: Readonly<Partial<Record<ActorId, number>>>;
   /** Then so many kills of anyone, without waiting for the recovery from the one before. */
   readonly storm?: number;
@@ -101,8 +103,8 @@ class Drill {
 
   async run(): Promise<ActorKillsReport> {
     await this.#load.start();
-    for (const actor of this.#plan()) {
-      if (!(await this.#killOnce(actor))) break;
+    for (const { actor, prepared } of this.#plan()) {
+      if (!(await this.#killOnce(actor, prepared))) break;
     }
     if (this.#faults.length === 0) await this.#storm();
     await this.#load.stop();
@@ -130,16 +132,16 @@ class Drill {
     };
   }
 
-  #plan(): ActorId[] {
-    const { rounds, extra = {} } = this.#options;
-    return [
-      ...Array.from({ length: rounds }, () => ACTOR_IDS).flat(),
-      ...ACTOR_IDS.flatMap((actor) => Array.from({ length: extra[actor] ?? 0 }, () => actor)),
-    ];
+  #plan(): { readonly actor: ActorId; readonly prepared: boolean }[] {
+    const { rounds, prepared = false, extra = {} } = this.#options;
+    const inTurn = Array.from({ length: rounds }, () => ACTOR_IDS).flat();
+    const further = ACTOR_IDS.flatMap((actor) => Array.from({ length: extra[actor] ?? 0 }, () => actor));
+    return [...inTurn.map((actor) => ({ actor, prepared })), ...further.map((actor) => ({ actor, prepared: false }))];
   }
 
   /** One kill and the recovery from it. False when the node is gone, or did not come back. */
-  async #killOnce(actor: ActorId): Promise<boolean> {
+  async #killOnce(actor: ActorId, prepared: boolean): Promise<boolean> {
+    if (prepared) await standbysReady(this.#node, BACK_LIMIT_MS);
     await this.#steady();
     if (this.#node.hasExited) return this.#gone(actor);
     this.#endings = {};
@@ -350,8 +352,8 @@ export interface ActorKillsCounts {
  * False when a promise was broken, or a recovery took too long.
  */
 export async function actorKillsDrill({ connections, rounds, extra, storm, log }: ActorKillsCounts): Promise<boolean> {
-  const parts: Pick<ActorKillsOptions, 'rounds' | 'extra' | 'storm'>[] = [
-    { rounds },
+  const parts: Pick<ActorKillsOptions, 'rounds' | 'prepared' | 'extra' | 'storm'>[] = [
+    { rounds, prepared: true },
     ...extra.map((text) => ({ rounds: 0, extra: Object.fromEntries([extraOf(text)]) })),
     { rounds: 0, storm },
   ];

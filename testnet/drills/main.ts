@@ -19,7 +19,7 @@ const USAGE = `usage: npm run drill -- NAME [options]
                  --times 50  --life-ms 2000
   fsync-faults   under strace: SIGKILL at the k-th sync of a thread for k = 1 to --kills, and EIO at those of --eio
                  --kills 30  --eio 1,2,3,5,8,13,21  --syscall fdatasync|fsync  --fresh (each on a first start)
-  actor-kills    each actor killed in turn under load, then one of them again and again, then anyone without a pause
+  actor-kills    each actor killed in turn under load, then one of them at once again and again, then anyone without a pause
                  --rounds 20  --extra store=200 --extra dedup=200  --storm 100
   full-disk      a small disk is filled below the stop mark, then to the last byte, also during a start; needs root
                  --times 5
