@@ -36,6 +36,8 @@ interface State {
   readonly tables: Tables;
   readonly metrics: StoreMetrics;
   height: number;
+  /** The database says whose it is. One without a block belongs to nobody: the log is asked first which chain this is. */
+  claimed: boolean;
   /** The last transaction found no room on the disk. */
   full: boolean;
 }
@@ -57,11 +59,11 @@ export default defineActor<StoreContract, State, Record<never, never>, StoreConf
     const metrics = createMetrics(context.registry);
     return context.vitals.gated(() => {
       const tables = open(context);
-      claim(context, tables);
+      const claimed = isClaimed(context, tables);
       const head = tables.meta.get(META_HEAD);
       const height = head === undefined ? 0 : (JSON.parse(head) as { height: number }).height;
       metrics.height.set(height);
-      return { context, tables, metrics, height, full: false };
+      return { context, tables, metrics, height, claimed, full: false };
     });
   },
 
@@ -123,8 +125,8 @@ function open(context: Context): Tables {
   }
 }
 
-/** A database of another chain, or written by a newer layout, is not touched. */
-function claim(context: Context, tables: Tables): void {
+/** Whether it says that it is of this chain. One of another chain, or written by a newer layout, is not touched. */
+function isClaimed(context: Context, tables: Tables): boolean {
   const { chainId } = context.config;
   const chain = tables.meta.get(META_CHAIN);
   const layout = Number(tables.meta.get(META_LAYOUT) ?? LAYOUT_VERSION);
@@ -138,11 +140,16 @@ function claim(context: Context, tables: Tables): void {
     context.fatal(EXIT.config.code, reason);
     throw new Error(reason);
   }
-  if (chain !== undefined) return;
-  tables.root.transactionSync(() => {
-    tables.meta.putSync(META_CHAIN, chainId);
-    tables.meta.putSync(META_LAYOUT, String(LAYOUT_VERSION));
+  return chain !== undefined;
+}
+
+function claim(state: State): void {
+  const { root, meta } = state.tables;
+  root.transactionSync(() => {
+    meta.putSync(META_CHAIN, state.context.config.chainId);
+    meta.putSync(META_LAYOUT, String(LAYOUT_VERSION));
   });
+  state.claimed = true;
 }
 
 interface Row {
@@ -233,6 +240,7 @@ function write(state: State, puts: () => void, roomBytes = 0): boolean {
   try {
     vitals.gated(() =>
       vitals.native('store-commit', () => {
+        if (!state.claimed) claim(state);
         puts();
       }),
     );

@@ -308,7 +308,7 @@ class Drill {
 }
 
 export async function actorKills(options: ActorKillsOptions): Promise<ActorKillsReport> {
-  const node = await LocalNode.start();
+  const node = await LocalNode.start({ env: { QUORATE_SUPERVISION_STANDBY: 'true' } });
   try {
     return await new Drill(node, options).run();
   } finally {

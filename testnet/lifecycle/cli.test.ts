@@ -91,7 +91,7 @@ const REFUSALS: [code: number, words: string[], line: RegExp][] = [
   [65, ['submit', '--key', 'nowhere.json', '--data', '{"text":"x"}'], /nowhere\.json: no such key file/],
   [65, ['receipt', '0'.repeat(64)], /404/],
   [64, ['receipt', 'x'], /allowed are 64 hex digits/],
-  [65, ['actors', 'restart', 'nobody'], /no actor "nobody"; there are: wal-writer, /],
+  [65, ['actors', 'restart', 'nobody'], /no actor "nobody"; there are: store, /],
   [75, ['wal', 'verify'], /is in use by process \d+/],
   [75, ['wal', 'repair'], /is in use by process \d+/],
   [75, ['init'], /is in use by process \d+/],
@@ -119,7 +119,7 @@ test('OP-1: status and actors list show the node; restart, kill and reset act on
   const list = json(await cli(t, 0, ['actors', 'list', '--json'])).actors as JsonObject[];
   t.deepEqual(
     list.map(({ id }) => id),
-    ['wal-writer', 'store', 'consensus', 'dedup', 'gossip', 'rpc-client', 'ingress'],
+    ['store', 'wal-writer', 'consensus', 'dedup', 'gossip', 'rpc-client', 'ingress'],
   );
   const incarnationOf = async (id: string): Promise<unknown> => {
     const { body } = await admin(node, '/v1/admin/actors', 'GET');

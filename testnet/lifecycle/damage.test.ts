@@ -97,7 +97,7 @@ test('ST-3: a migration that fails is rolled back, audited and 78', async (t) =>
   t.is((JSON.parse(readFileSync(join(dataDir, 'state.json'), 'utf8')) as JsonObject).schema_version, 2);
 });
 
-// A node that ran, has one submission and was stopped; each test damages a copy of it.
+// A node that ran, has one submission and was stopped; each test damages a copy of it. And another of its own chain.
 const root = mkdtempSync(join(tmpdir(), 'quorate-damage-'));
 const template = join(root, 'template');
 const other = join(root, 'other');
@@ -106,19 +106,25 @@ let sign: Awaited<ReturnType<typeof signer>>;
 let digest: string;
 
 test.before(async () => {
-  const node = await LocalNode.start({ dataDir: template });
+  sign = await signer();
+  const [own] = await Promise.all([made(template), made(other)]);
+  key = own.key;
+  digest = own.digest;
+});
+
+/** Runs a node for one submission. */
+async function made(dataDir: string): Promise<{ key: ClientKey; digest: string }> {
+  const node = await LocalNode.start({ dataDir });
   try {
-    key = readClientKey(join(template, 'keys', 'dev-client.json'));
-    sign = await signer();
-    const first = sign(key, {});
-    digest = first.digest;
-    await post(node.endpoints.api, first);
+    const client = readClientKey(join(dataDir, 'keys', 'dev-client.json'));
+    const signed = sign(client, {});
+    await post(node.endpoints.api, signed);
     await node.stop();
+    return { key: client, digest: signed.digest };
   } finally {
     await node.dispose();
   }
-  await command(['init', '--data-dir', other]);
-});
+}
 
 test.after.always(() => rmSync(root, { recursive: true, force: true }));
 
@@ -157,6 +163,8 @@ test('CF-9: genesis and log, genesis and ledger must be of one chain, and no new
   const { dataDir, at } = copy(t);
   const good = readFileSync(at('genesis.json'), 'utf8');
   writeFileSync(at('genesis.json'), good.replace(/"future_ms": \d+/, '"future_ms": 59000'));
+  t.regex(await refused(t, dataDir), /ledger belongs to chain [0-9a-f]{64}, genesis\.json makes chain/);
+  rmSync(at('ledger'), { recursive: true });
   t.regex(await refused(t, dataDir), /wal: .*the log belongs to chain [0-9a-f]{64}; this node's is [0-9a-f]{64}/);
   rmSync(at('genesis.json'));
   t.regex(
@@ -165,8 +173,13 @@ test('CF-9: genesis and log, genesis and ledger must be of one chain, and no new
   );
   t.false(existsSync(at('genesis.json')));
   writeFileSync(at('genesis.json'), good);
-  const foreign = await start(t, other);
-  await foreign.stop();
+  const own = await start(t, dataDir);
+  t.is(
+    (await http(`${own.endpoints.api}/v1/submissions/${digest}`)).body.state,
+    'final',
+    'no wrong start has claimed it',
+  );
+  await own.stop();
   rmSync(at('ledger'), { recursive: true });
   copyDirectory(join(other, 'ledger'), at('ledger'));
   t.regex(await refused(t, dataDir), /ledger belongs to chain [0-9a-f]{64}, genesis\.json makes chain/);
