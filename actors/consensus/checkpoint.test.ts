@@ -50,6 +50,7 @@ async function setup(confirmed: number, proof: LogProof = NO_PROOF, mempool: rea
     'wal-writer': WalWriterContract;
     store: StoreContract;
   }>;
+  const clock = new ManualClock();
   const requests: CompactRequest[] = [];
   store.answer('confirm', () => ({ height: confirmed }));
   wal.answer('compact', (request) => {
@@ -63,12 +64,12 @@ async function setup(confirmed: number, proof: LogProof = NO_PROOF, mempool: rea
     committed: { tip: { height: 5 } } as never,
     blocks: { body: () => undefined, executed: () => [], heldBlocks: () => [] } as unknown as Blocks,
     mempool: { lsns: () => mempool },
-    clock: new ManualClock(),
+    clock,
     log: memoryLog().log,
     proof,
     intervalMs: 1_000,
   });
-  return { checkpoints, core, newCore, context, requests, wal };
+  return { checkpoints, core, newCore, context, requests, wal, store, clock };
 }
 
 function blockOf(height: number, lsns: readonly number[]): Pick<ExecutedBlock, 'ref' | 'pooled'> {
@@ -125,6 +126,34 @@ test('ST-2: a checkpoint that found no room is due as before', async (t) => {
   t.is(requests.length, 1, 'the last one is written, since something is');
   await checkpoints.close();
   t.is(requests.length, 1, 'and now nothing is due');
+});
+
+const turn = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+
+test('ST-2: a disk on which a checkpoint takes long gets fewer of them; a store that hung and died delays none', async (t) => {
+  const { checkpoints, wal, store, clock } = await setup(5);
+  wal.answer('compactable', () => ({ segments: 0, due: true }));
+  store.hold('confirm');
+  const looks = async (afterMs: number) => {
+    clock.advance(afterMs);
+    await turn();
+    return wal.asked('compactable').length;
+  };
+  checkpoints.start();
+  t.is(await looks(250), 1);
+  clock.advance(3_000);
+  store.waiting('confirm')[0]!.reply({ height: 5 });
+  await turn();
+  checkpoints.sending();
+  checkpoints.recorded([finalization(5, 7)], 100);
+  t.deepEqual([await looks(2_999), await looks(1)], [1, 2], 'three seconds of work, three of rest');
+  clock.advance(3_000);
+  t.is(store.waiting('confirm').length, 1);
+  store.goDown();
+  store.goUp();
+  await turn();
+  t.deepEqual([await looks(499), await looks(1)], [2, 3]);
+  checkpoints.stop();
 });
 
 test('ST-2: a checkpoint repeats what proves the height of the ledger: the newest finalization and epoch', async (t) => {

@@ -193,6 +193,7 @@ export class Checkpointer {
   async #look(): Promise<void> {
     const { clock, links, log, intervalMs } = this.#parts;
     const nowMs = clock.monotonic();
+    let spareMs = 0;
     try {
       const { segments, due } = await links['wal-writer'].ask('compactable', null);
       const isDue = due || nowMs >= this.#dueAtMs;
@@ -202,11 +203,11 @@ export class Checkpointer {
         this.#fruitless = segments > 0 && freed.segments === 0 ? this.#fruitless + 1 : 0;
         if (this.#fruitless > 1) this.#fruitlessUntilMs = clock.monotonic() + FRUITLESS_MS;
       }
+      spareMs = Math.min(LOOK_MAX_MS, (SHARE - 1) * (clock.monotonic() - nowMs));
     } catch (error) {
-      // Log or store are away, or slow: the next look is due soon.
+      // Log or store have died, or are slow. How long a store hung before it died says nothing of the disk.
       log.warn({ err: error }, 'the log was not compacted');
     }
-    const spareMs = Math.min(LOOK_MAX_MS, (SHARE - 1) * (clock.monotonic() - nowMs));
     if (!this.#stopped) this.start(Math.max(LOOK_MS, spareMs));
   }
 

@@ -23,12 +23,8 @@ function rig() {
   const store = new FakeLink<StoreContract>('store', 'outcome_unknown');
   const dedup = new FakeLink<DedupContract>('dedup');
   const confirmed: number[] = [];
-  const committed = {
-    get unwritten() {
-      return { blocks: 0, entries: 0 };
-    },
-    written: (height: number) => void confirmed.push(height),
-  };
+  const unwritten = { blocks: 0, entries: 0 };
+  const committed = { unwritten, written: (height: number) => void confirmed.push(height) };
   const writer = new LedgerWriter({
     links: { store, dedup },
     committed: committed as never,
@@ -38,6 +34,7 @@ function rig() {
   });
   const give = (...heights: number[]) => {
     for (const height of heights) writer.add(blockOf(height));
+    unwritten.blocks += heights.length;
     writer.flush();
   };
   /** Heights of each request so far. */
@@ -96,8 +93,11 @@ test('a store that dies before it was asked is asked when it is back, also while
   store.goDown();
   await later();
   t.deepEqual(asked(), []);
+  t.false(writer.idle);
   writer.drain();
+  t.true(writer.idle, 'an end does not wait for a store that is down: the log has everything');
   store.goUp();
+  t.false(writer.idle);
   await later();
   t.deepEqual(asked(), [[1]]);
 });

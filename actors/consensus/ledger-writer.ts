@@ -55,8 +55,10 @@ export class LedgerWriter {
     return this.#parts.committed.unwritten.entries >= UNWRITTEN_ENTRIES_MAX;
   }
 
+  /** Nothing waits for the database, or for nobody: of a node that stops no store comes back, and the log has everything. */
   get idle(): boolean {
-    return this.#parts.committed.unwritten.blocks === 0;
+    const { committed, links } = this.#parts;
+    return committed.unwritten.blocks === 0 || (this.#draining && !links.store.up);
   }
 
   add(block: FinalizedForStore): void {
