@@ -33,7 +33,7 @@ export interface Field {
 /** Actors that the configuration can name, in start order. */
 export const ACTOR_IDS = ['store', 'wal-writer', 'consensus', 'dedup', 'gossip', 'rpc-client', 'ingress'] as const;
 
-/** What everything else stands on: a breaker would leave the node up and useless, so these have the budget instead. */
+/** Without these the node can do nothing for long: a breaker would leave the node up and useless, so these have the budget instead. */
 export const CORE_ACTORS: readonly string[] = ['store', 'wal-writer', 'consensus'];
 
 /** 2³¹−1 ms, the longest delay a timer takes (24.8 days). */

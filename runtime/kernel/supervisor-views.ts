@@ -12,7 +12,7 @@ export function statusOf<Config>(
   seat: Seat<Config>,
   settings: RestartSettings,
   mailboxDepth: number,
-  isReady: Host['isReady'],
+  host: Pick<Host, 'isReady'>,
   nowMs: number,
 ): ActorStatus {
   const waits = seat.state === 'backoff' || seat.state === 'circuit_open';
@@ -29,7 +29,7 @@ export function statusOf<Config>(
     startsInMs: waits ? Math.max(0, seat.dueAtMs - nowMs) : null,
     mailboxDepth,
     native: seat.current?.vitals.native() ?? null,
-    standby: seat.spec.standby === true ? (isReady?.(seat.spec.id) ?? false) : null,
+    standby: seat.spec.standby === true ? (host.isReady?.(seat.spec.id) ?? false) : null,
     lastExit: seat.lastExit,
   };
 }

@@ -109,7 +109,7 @@ class TreeSupervisor<Config> implements Supervisor<Config> {
   status(): ActorStatus[] {
     const nowMs = this.#clock.monotonic();
     return [...this.#seats.values()].map((seat) =>
-      statusOf(seat, this.#settings(seat), this.#switchboard.depth(seat.spec.id), this.#options.host.isReady, nowMs),
+      statusOf(seat, this.#settings(seat), this.#switchboard.depth(seat.spec.id), this.#options.host, nowMs),
     );
   }
 

@@ -11,7 +11,8 @@ import { LocalNode } from '../local/node.js';
 import { checkLedger, type LedgerFindings } from './actor-kills-ledger.js';
 import { type Attempt, KillLoad } from './actor-kills-load.js';
 import { reportText } from './actor-kills-report.js';
-import { admin, type Status, standbysReady, statusOf } from './admin.js';
+import { admin, type Status, statusOf } from './admin.js';
+import { standbysReady } from './observe.js';
 
 export interface ActorKillsOptions {
   readonly connections: number;

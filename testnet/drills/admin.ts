@@ -1,9 +1,6 @@
 // What drills ask of a node's ops port, with its token. It must never retry: an answer that does not come is a finding.
-import { setTimeout as delay } from 'node:timers/promises';
 import type { ActorId } from '../../config/schema.js';
 import type { LocalNode } from '../local/node.js';
-
-const POLL_MS = 100;
 
 export interface Status {
   readonly id: ActorId;
@@ -23,18 +20,4 @@ export async function admin(node: LocalNode, method: 'GET' | 'POST', path: strin
 
 export async function statusOf(node: LocalNode): Promise<readonly Status[]> {
   return (await admin(node, 'GET', '/v1/admin/actors')).actors as readonly Status[];
-}
-
-/**
- * Waits until each of these has a thread made ahead, as every actor has a few seconds after it came up. Throws when that does
- * not come within the limit.
- */
-export async function standbysReady(node: LocalNode, limitMs: number): Promise<void> {
-  const untilMs = performance.now() + limitMs;
-  for (;;) {
-    const without = (await statusOf(node)).filter(({ standby }) => standby === false).map(({ id }) => id);
-    if (without.length === 0) return;
-    if (performance.now() > untilMs) throw new Error(`no standby within ${limitMs} ms: ${without.join(', ')}`);
-    await delay(POLL_MS);
-  }
 }

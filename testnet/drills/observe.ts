@@ -2,6 +2,7 @@
 // that never comes is told by name.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LocalNode } from '../local/node.js';
+import { statusOf } from './admin.js';
 
 interface Readiness {
   readonly ready: boolean;
@@ -40,4 +41,18 @@ export async function within(
   }
   faults.push(`not within ${limitMs} ms: ${name}`);
   return null;
+}
+
+/**
+ * Waits until every actor that has a thread made ahead has it, as each does one or two seconds after it came up. Throws when
+ * that does not come within the limit.
+ */
+export async function standbysReady(node: LocalNode, limitMs: number): Promise<void> {
+  const untilMs = performance.now() + limitMs;
+  for (;;) {
+    const without = (await statusOf(node)).filter(({ standby }) => standby === false).map(({ id }) => id);
+    if (without.length === 0) return;
+    if (performance.now() > untilMs) throw new Error(`no standby within ${limitMs} ms: ${without.join(', ')}`);
+    await delay(POLL_MS);
+  }
 }

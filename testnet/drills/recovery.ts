@@ -8,7 +8,8 @@ import { MISDEEDS, type Misdeed } from '../../runtime/kernel/misdeeds.js';
 import { LocalNode } from '../local/node.js';
 import { checkLedger } from './actor-kills-ledger.js';
 import { type Attempt, KillLoad } from './actor-kills-load.js';
-import { admin, standbysReady, statusOf } from './admin.js';
+import { admin, statusOf } from './admin.js';
+import { standbysReady } from './observe.js';
 
 /** Actors that a submission goes through; gossip and rpc-client carry nothing without peers. */
 export const WORKING_ACTORS = ['wal-writer', 'store', 'consensus', 'dedup', 'ingress'] as const satisfies ActorId[];
