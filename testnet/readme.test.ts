@@ -101,7 +101,7 @@ test('DO-1: the README names the two commands that package.json has, and every c
     blocks.slice(0, 2).map(({ text }) => text),
     ['npm ci && npm start', 'npm ci && npm test'],
   );
-  for (const [, name] of README.matchAll(/npm run (?:-s )?([a-z]+)/g)) t.true(name! in scripts, `npm run ${name}`);
+  for (const [, name] of README.matchAll(/npm run (?:-s )?([a-z:]+)/g)) t.true(name! in scripts, `npm run ${name}`);
   t.true(README.includes(`Node ${engines.node.replace('>=', '')} or newer`));
   const table = /## The command line\n[\s\S]*?\n## /.exec(README)![0];
   for (const { name } of commands) {
