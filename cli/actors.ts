@@ -30,7 +30,7 @@ const listCommand = defineCommand({
   about: `
 Each part of a node is an actor in a thread of its own, watched by a supervisor that restarts it when it fails. This shows
 them as the supervisor sees them. "restarts" counts since the process started; an open breaker means that the supervisor
-has given the actor a pause and will try again by itself.`,
+has given the actor a pause and will try again by itself. "tid" is the thread as "top -H" shows it.`,
   examples: [
     ['quorate actors list', 'the table'],
     ['quorate actors list --json', 'the same for a script'],
@@ -189,6 +189,7 @@ const COLUMNS = [
   'breaker',
   'mailbox',
   'standby',
+  'tid',
   'last exit',
 ] as const;
 
@@ -205,6 +206,7 @@ export function actorTable(actors: readonly ActorRow[], paint: Paint, indent = '
       breaker === 'open' ? paint('red', breaker) : breaker,
       shown(actor.mailboxDepth),
       typeof actor.standby === 'boolean' ? (actor.standby ? 'ready' : 'none') : '-',
+      shown(actor.threadTid),
       isObject(actor.lastExit) ? shown(actor.lastExit.reason) : '-',
     ];
   });

@@ -14,6 +14,7 @@ const ACTORS = [
     upForMs: 5_000,
     mailboxDepth: 0,
     standby: true,
+    threadTid: 4711,
   },
   {
     id: 'dedup',
@@ -25,6 +26,7 @@ const ACTORS = [
     startsInMs: 12_000,
     mailboxDepth: 7,
     standby: false,
+    threadTid: null,
     lastExit: { reason: 'error', detail: 'boom' },
   },
 ];
@@ -43,8 +45,8 @@ test('OP-1: status shows identity, ledger, readiness and actors', async (t) => {
   t.is(human.code, 0, human.err);
   t.regex(human.out, /^ready\n/);
   t.regex(human.out, / height +12\n/);
-  t.regex(human.out, / dedup +backoff +starts in 12 s +3 +2 +open +7 +none +error\n/);
-  t.regex(human.out, / wal-writer +up +5\.0 s +1 +0 +closed +0 +ready +-\n/);
+  t.regex(human.out, / dedup +backoff +starts in 12 s +3 +2 +open +7 +none +- +error\n/);
+  t.regex(human.out, / wal-writer +up +5\.0 s +1 +0 +closed +0 +ready +4711 +-\n/);
   const json = await run(['status', '--data-dir', directory, '--json']);
   t.deepEqual(JSON.parse(json.out), {
     api: node.url,
@@ -99,7 +101,10 @@ test('no node: exit 69 and what to do, as JSON too', async (t) => {
 test('actors list: a table, or the rows as the node gave them', async (t) => {
   const { directory } = await setUp(t, healthy);
   const human = await run(['actors', 'list', '--data-dir', directory]);
-  t.regex(human.out, /^actor +state +since +incarnation +restarts +breaker +mailbox +standby +last exit\nwal-writer /);
+  t.regex(
+    human.out,
+    /^actor +state +since +incarnation +restarts +breaker +mailbox +standby +tid +last exit\nwal-writer /,
+  );
   const json = await run(['actors', 'list', '--data-dir', directory, '--json']);
   t.deepEqual(JSON.parse(json.out), { actors: ACTORS });
   const odd = await setUp(t, () => ({ status: 200, body: { actors: [{ name: 'x' }] } }));

@@ -10,6 +10,7 @@ import type { StandbyBoot, ThreadBoot } from './host-thread.js';
 import { definitionOf, Runner } from './runner.js';
 import { LOADED } from './standby.js';
 import { registerThreadMetrics } from './thread-metrics.js';
+import { threadTid } from './thread-tid.js';
 import { loadGated } from './vitals.js';
 import { BEATS } from './watchdog.js';
 import type { ActorLogOptions, Boot, LogFactory, NoticeToActor, ThreadLog } from './wire.js';
@@ -36,6 +37,7 @@ const runner = new Runner({
   registry,
   notify: (notice) => supervisor.postMessage(notice),
   ahead,
+  threadTid: threadTid(),
 });
 for (const notice of early.splice(0)) take(notice);
 supervisor.removeAllListeners('message');

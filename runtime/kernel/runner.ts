@@ -71,6 +71,8 @@ export interface RunnerOptions {
   readonly notify: (notice: NoticeToSupervisor) => void;
   /** Made by the definition's `ahead` in this thread; null without. */
   readonly ahead?: unknown;
+  /** The thread as the kernel numbers it; a simulated one has none. */
+  readonly threadTid?: number | null;
   /** As the mailbox takes it; a simulated thread gives its own. */
   readonly endOfTurn?: (run: () => void) => void;
 }
@@ -120,8 +122,13 @@ export class Runner implements ControlSurface {
   async init(): Promise<Ready> {
     this.#state = await this.#options.definition.init(this.#context());
     const heapLimitMb = getHeapStatistics().heap_size_limit / 2 ** 20;
-    const { abandon } = this.#options.definition;
-    return { names: this.#names, heapLimitMb, ...(abandon === undefined ? {} : { abandons: true }) };
+    const { definition, threadTid = null } = this.#options;
+    return {
+      names: this.#names,
+      heapLimitMb,
+      ...(definition.abandon === undefined ? {} : { abandons: true }),
+      ...(threadTid === null ? {} : { threadTid }),
+    };
   }
 
   async prepare(config: unknown): Promise<PrepareResult> {

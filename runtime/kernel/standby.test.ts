@@ -1,5 +1,5 @@
 // Threads made ahead: used by the next incarnation, replaced, never missed, gone with the supervisor.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -66,6 +66,25 @@ test('RT-2: the next incarnation is a thread that loaded before it was needed, a
   await standby();
   await supervisor.restart('one');
   t.is(lines('loading'), 3);
+});
+
+test('status names the thread of each actor as the kernel does, and another one after a restart', async (t) => {
+  const { supervisor, up, standby } = rig(t, 'echo');
+  await supervisor.start();
+  const tid = () => supervisor.status()[0]!.threadTid;
+  if (process.platform !== 'linux') {
+    t.is(tid(), null);
+    return;
+  }
+  const threads = () => readdirSync('/proc/self/task').map(Number);
+  const first = tid()!;
+  t.true(threads().includes(first) && first !== process.pid, `${first}`);
+  await standby();
+  await supervisor.kill('one');
+  await up(2);
+  t.true(threads().includes(tid()!) && tid() !== first, `${tid()} after ${first}`);
+  await supervisor.stop();
+  t.is(tid(), null);
 });
 
 test('RT-2: while the standby still loads, a thread is made the ordinary way', async (t) => {

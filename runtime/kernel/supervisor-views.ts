@@ -30,6 +30,7 @@ export function statusOf<Config>(
     mailboxDepth,
     native: seat.current?.vitals.native() ?? null,
     standby: seat.spec.standby === true ? (host.isReady?.(seat.spec.id) ?? false) : null,
+    threadTid: seat.current?.ready?.threadTid ?? null,
     lastExit: seat.lastExit,
   };
 }
