@@ -3,16 +3,16 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { run } from '../cli/testkit.js';
-import { loadEd25519 } from '../protocol/crypto/ed25519.js';
-import { verifyEvidenceWith } from '../protocol/evidence-verify.js';
-import type { JsonObject } from '../protocol/json.js';
-import { parseValidatorSet } from '../protocol/validators.js';
-import { checkClusterLedgers } from './drills/cluster-check.js';
-import { LocalCluster } from './local/cluster.js';
-import { ClusterClient, type Final } from './local/cluster-client.js';
+import { run } from '../../cli/testkit.js';
+import { loadEd25519 } from '../../protocol/crypto/ed25519.js';
+import { verifyEvidenceWith } from '../../protocol/evidence-verify.js';
+import type { JsonObject } from '../../protocol/json.js';
+import { parseValidatorSet } from '../../protocol/validators.js';
+import { LocalCluster } from '../local/cluster.js';
+import { ClusterClient, type Final } from '../local/cluster-client.js';
+import { checkClusterLedgers } from './cluster-check.js';
 
-const EQUIVOCATOR = new URL('./faults/equivocator/preload.js', import.meta.url);
+const EQUIVOCATOR = new URL('../faults/equivocator/preload.js', import.meta.url);
 const SETTINGS = ['supervision:', '  standby: false'];
 
 test.serial(
