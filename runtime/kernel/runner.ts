@@ -123,12 +123,8 @@ export class Runner implements ControlSurface {
     this.#state = await this.#options.definition.init(this.#context());
     const heapLimitMb = getHeapStatistics().heap_size_limit / 2 ** 20;
     const { definition, threadTid = null } = this.#options;
-    return {
-      names: this.#names,
-      heapLimitMb,
-      ...(definition.abandon === undefined ? {} : { abandons: true }),
-      ...(threadTid === null ? {} : { threadTid }),
-    };
+    const abandons = definition.abandon === undefined ? {} : { abandons: true as const };
+    return { names: this.#names, heapLimitMb, threadTid, ...abandons };
   }
 
   async prepare(config: unknown): Promise<PrepareResult> {

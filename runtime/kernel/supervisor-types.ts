@@ -54,7 +54,7 @@ export interface ActorStatus {
   readonly native: NativeSection | null;
   /** A thread made ahead waits to become its next incarnation; null for an actor that has none made. */
   readonly standby: boolean | null;
-  /** Its thread as the kernel numbers it, which `top -H` shows; null while it is not up, and off Linux. */
+  /** Its thread as the kernel numbers it, which `top -H` shows; null until its init is done, once it is gone, and off Linux. */
   readonly threadTid: number | null;
   readonly lastExit: Exit | null;
 }

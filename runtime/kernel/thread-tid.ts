@@ -5,7 +5,8 @@ import { readlinkSync } from 'node:fs';
 export function threadTid(): number | null {
   try {
     // PID/task/TID. A synchronous call runs in the thread that makes it.
-    return Number(/\/task\/(\d+)$/.exec(readlinkSync('/proc/thread-self'))?.[1] ?? Number.NaN) || null;
+    const match = /\/task\/(\d+)$/.exec(readlinkSync('/proc/thread-self'));
+    return match === null ? null : Number(match[1]);
   } catch {
     return null;
   }

@@ -130,6 +130,6 @@ export interface Ready {
   readonly heapLimitMb: number;
   /** It takes the notice `abandon`; absent: it is terminated without one. */
   readonly abandons?: true;
-  /** The thread as the kernel numbers it; absent where that cannot be read. */
-  readonly threadTid?: number;
+  /** The thread as the kernel numbers it; null where that cannot be read. */
+  readonly threadTid: number | null;
 }

@@ -1,4 +1,4 @@
-// The drills of the full and the slow disk with counts that fit into every test run; `npm run drill` has the full ones.
+// The drills of the full and the slow disk with counts that fit into a run of the tests; `npm run drill` has the full ones.
 import test, { type ExecutionContext } from 'ava';
 import { canMount, fullDiskDrill } from './full-disk.js';
 import { canSlowDown, slowDiskDrill } from './slow-disk.js';

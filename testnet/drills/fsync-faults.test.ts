@@ -1,4 +1,4 @@
-// The drill of failing syncs with a count that fits into every test run; `npm run drill -- fsync-faults` has the full one.
+// The drill of failing syncs with a count that fits into a run of the tests; `npm run drill -- fsync-faults` has the full one.
 import test, { type ExecutionContext } from 'ava';
 import { type Fault, fsyncFaultsDrill, hasStrace } from './fsync-faults.js';
 

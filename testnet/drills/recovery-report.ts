@@ -23,7 +23,7 @@ How long a node takes to heal, measured and not estimated. \`npm run bench:recov
 A real node, ${connections} clients that submit up to 500 notes a second; each actor is made to go wrong from within in each
 way, ${rounds} times, ${heartbeatMs} ms of silence counting as a hang, restart policy \`immediate\`, the first of them after
 15 s of load. Every round begins when each actor has its thread made ahead, as it has one or two seconds after it came up
-(\`quorate actors\` shows it); a death that comes sooner has modules to load first, and takes up to half a second more. Times in
+(\`quorate actors list\` shows it); a death that comes sooner has modules to load first, and takes up to half a second more. Times in
 milliseconds: median / 99th percentile (with ${rounds} rounds: the slowest). Log times have a resolution of 1 ms.
 
 - **detected**: from the misdeed until the thread is known to be gone. For a hang this holds the silence, the capture of

@@ -1,4 +1,4 @@
-// The drill of sudden death with a count that fits into every test run; `npm run drill -- sigkill` has the full one.
+// The drill of sudden death with a count that fits into a run of the tests; `npm run drill -- sigkill` has the full one.
 import test from 'ava';
 import { sigkillDrill } from './sigkill.js';
 
