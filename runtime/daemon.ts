@@ -2,6 +2,7 @@
 // Started by runtime/main.js. Whatever ends the process goes through exit.ts; nothing here carries a submission.
 import { mkdirSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { holdLedgerOpen, tree } from '../actors/tree.js';
@@ -51,6 +52,9 @@ import { summaryOf, Vigil } from './vigil.js';
 const STARTED_AT_MS = Date.now();
 /** A disk that stalls makes it wait. */
 const COMPACT_DEADLINE_MS = 110_000;
+/** V8's flag of the same name, for every isolate of the process: docs/adr/0014-heap-growth.md. */
+const HEAP_GROWING = '--heap-growing-percent';
+const HEAP_GROWING_PERCENT = 100;
 const PACKAGE = new URL('../../package.json', import.meta.url);
 
 async function main(): Promise<void> {
@@ -78,6 +82,7 @@ function print(text: string): void {
 
 async function run(loaded: LoadedConfig, version: string): Promise<void> {
   const { config: settings } = loaded;
+  growHeapsFreely();
   const actOnSignals = takeSignals(settings.stop_with_stdin ? process.stdin : null);
   surviveClosedOutput();
   const logSettings: LogSettings = {
@@ -103,6 +108,12 @@ async function run(loaded: LoadedConfig, version: string): Promise<void> {
     throw error;
   }
   await running.start();
+}
+
+/** Before any thread is started. What the command line says of it stands. */
+function growHeapsFreely(): void {
+  if (process.execArgv.some((flag) => flag.replaceAll('_', '-').startsWith(HEAP_GROWING))) return;
+  setFlagsFromString(`${HEAP_GROWING}=${HEAP_GROWING_PERCENT}`);
 }
 
 function tellRefused(log: Logger, dataDir: string, error: unknown): void {
