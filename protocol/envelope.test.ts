@@ -10,7 +10,6 @@ import {
   decodeSignature,
   type Envelope,
   envelopeSignedBytes,
-  issuedAtMs,
   parseEnvelope,
   parseTime,
   SignatureFormatError,
@@ -175,18 +174,18 @@ test('times: as Date reads them, finer digits cut, years before 100 too', (t) =>
   fc.assert(
     fc.property(fc.integer({ min: -719_528, max: 2_932_896 }), fc.nat(oneDay - 1), (day, ms) => {
       const time = new Date(day * oneDay + ms).toISOString();
-      t.is(issuedAtMs(time), day * oneDay + ms);
+      t.is(parseTime(time), day * oneDay + ms);
     }),
     { numRuns: 2000 },
   );
-  t.is(issuedAtMs('1970-01-01T00:00:00Z'), 0);
-  t.is(issuedAtMs('1970-01-01T00:00:00.5Z'), 500);
-  t.is(issuedAtMs('1970-01-01T00:00:01.999999999Z'), 1999);
-  t.is(issuedAtMs('2000-02-29T00:00:00Z'), Date.UTC(2000, 1, 29));
+  t.is(parseTime('1970-01-01T00:00:00Z'), 0);
+  t.is(parseTime('1970-01-01T00:00:00.5Z'), 500);
+  t.is(parseTime('1970-01-01T00:00:01.999999999Z'), 1999);
+  t.is(parseTime('2000-02-29T00:00:00Z'), Date.UTC(2000, 1, 29));
   t.is(parseTime('1900-02-29T00:00:00Z'), null);
   t.is(parseTime('2026-04-31T00:00:00Z'), null);
   t.is(parseTime('2026-00-10T00:00:00Z'), null);
-  t.throws(() => issuedAtMs('soon'), { instanceOf: ShapeError, message: /issued_at/ });
+  t.is(parseTime('soon'), null);
 });
 
 test('IN-3: a prepared envelope verifies, its digest is over the signed bytes and its body over the raw bytes', (t) => {

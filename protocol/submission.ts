@@ -3,14 +3,7 @@
 // Must never judge the payload: that is the kind's task, after the signature.
 import type { Buffer } from 'node:buffer';
 import { sha256 } from './crypto/hash.js';
-import {
-  decodeSignature,
-  envelopeSignedBytes,
-  issuedAtMs,
-  parseEnvelope,
-  SignatureFormatError,
-  signatureBytes,
-} from './envelope.js';
+import { decodeSignature, envelopeSignedBytes, readEnvelope, SignatureFormatError } from './envelope.js';
 import { type JsonObject, parseStrict } from './json.js';
 import { describe, ShapeError } from './kinds/kind.js';
 import {
@@ -43,7 +36,7 @@ export interface Prepared {
 
 /** Throws JsonError or ShapeError (400), SignatureFormatError (401). */
 export function prepareEnvelope(body: Uint8Array): Prepared {
-  const envelope = parseEnvelope(parseStrict(body));
+  const { envelope, issuedAtMs, signature } = readEnvelope(parseStrict(body));
   if (envelope.kind === OBSERVATION) {
     const allowed = 'any other kind: an observation carries its own signature and goes to /v1/observations';
     throw new ShapeError([{ pointer: '/kind', found: describe(OBSERVATION), allowed }]);
@@ -53,12 +46,12 @@ export function prepareEnvelope(body: Uint8Array): Prepared {
     kind: envelope.kind,
     issuer: envelope.issuer,
     id: envelope.id,
-    issuedAtMs: issuedAtMs(envelope.issued_at),
+    issuedAtMs,
     alg: envelope.alg,
     digest: sha256(signedBytes),
     body: sha256(body),
     signedBytes,
-    signature: decodeSignature(envelope.sig, signatureBytes(envelope.alg)),
+    signature,
     payload: envelope.payload,
   };
 }
