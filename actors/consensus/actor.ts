@@ -10,7 +10,7 @@ import { type Ed25519, type Ed25519Backend, loadEd25519 } from '../../protocol/c
 import { type Genesis, parseGenesis } from '../../protocol/genesis.js';
 import type { JsonObject } from '../../protocol/json.js';
 import { OBSERVATION } from '../../protocol/kinds/observation.js';
-import type { Entry } from '../../protocol/ledger/apply.js';
+import type { Entry, EntryKey } from '../../protocol/ledger/apply.js';
 import { genesisTip, type Tip } from '../../protocol/ledger/header.js';
 import { registryText, restoreRegistry } from '../../protocol/registry.js';
 import { averageTis, exclusionJson } from '../../protocol/rounds/answer.js';
@@ -29,7 +29,7 @@ import { Blocks } from './blocks.js';
 import { certificateOf } from './catch-up.js';
 import { Checkpointer } from './checkpoint.js';
 import { Committed } from './committed.js';
-import { type ConsensusContract, consensusPolicies, type ProposeBatch } from './contract.js';
+import { type ConsensusContract, consensusPolicies, type ProposeBatch, type ProposedForm } from './contract.js';
 import { type ConsensusLinks, evidenceText, Host } from './host.js';
 import { LogPages } from './log-pages.js';
 import { Mempool, type Pooled } from './mempool.js';
@@ -284,34 +284,30 @@ function reportChain(actor: ActorParts, committed: Committed, quarantine: string
 function* unpack(batch: ProposeBatch, nodeId: string): Generator<Pooled> {
   const digests = Buffer.from(batch.digests.buffer, batch.digests.byteOffset, batch.digests.byteLength);
   const bodies = Buffer.from(batch.bodies.buffer, batch.bodies.byteOffset, batch.bodies.byteLength);
+  const keys = batch.forms.map(keyOfForm);
   for (const [index, sent] of unpackBytes(batch.raws).entries()) {
     // A copy: one long-lived body must not keep its whole batch in memory.
     const raw = Buffer.from(sent);
     const digest = digests.subarray(32 * index, 32 * index + 32);
     const body = bodies.subarray(32 * index, 32 * index + 32);
-    const attestationText = batch.attestations[index]!;
-    const publicKey = batch.publicKeys[index]!;
-    const keyId = batch.keyIds[index]!;
+    const form = batch.forms[batch.formOf[index]!]!;
+    const attestation = batch.attestations?.[index] ?? '';
     const entry: Entry = {
-      prepared: new Proposed(batch, index, raw, digest, body),
+      prepared: new Proposed(form, batch.ids[index]!, batch.issuedAtMs[index]!, raw, digest, body),
       raw,
-      issuer: batch.issuers[index]!,
-      key:
-        publicKey === ''
-          ? { keyId, alg: 'hmac-sha256', publicKey: null }
-          : { keyId, alg: 'ed25519', publicKey: Buffer.from(publicKey, 'hex') },
+      issuer: form.issuer,
+      key: keys[batch.formOf[index]!]!,
       attestation:
-        attestationText === '' ? null : readAttestation(JSON.parse(attestationText) as JsonObject, '', new Mistakes()),
+        attestation === '' ? null : readAttestation(JSON.parse(attestation) as JsonObject, '', new Mistakes()),
     };
     const content = (entry.prepared.alg === null ? body : digest).toString('latin1', 0, 32);
-    yield {
-      entry,
-      lsn: batch.lsns[index]!,
-      route: batch.routes[index]!,
-      content,
-      origin: batch.origins[index] || nodeId,
-    };
+    yield { entry, lsn: batch.lsns[index]!, route: form.route, content, origin: form.origin || nodeId };
   }
+}
+
+function keyOfForm({ keyId, publicKey }: ProposedForm): EntryKey {
+  if (publicKey === '') return { keyId, alg: 'hmac-sha256', publicKey: null };
+  return { keyId, alg: 'ed25519', publicKey: Buffer.from(publicKey, 'hex') };
 }
 
 /** What ingress has prepared. A class, because an accessor in an object literal is defined anew, and slowly, each time. */
@@ -327,14 +323,13 @@ class Proposed implements Prepared {
   readonly signature = EMPTY;
   readonly #raw: Buffer;
 
-  constructor(batch: ProposeBatch, index: number, raw: Buffer, digest: Buffer, body: Buffer) {
-    const issuedAtMs = batch.issuedAtMs[index]!;
-    const isPcs = batch.algs[index] === '';
-    this.kind = batch.kinds[index]!;
-    this.issuer = isPcs ? '' : batch.issuers[index]!;
-    this.id = batch.ids[index]!;
+  constructor(form: ProposedForm, id: string, issuedAtMs: number, raw: Buffer, digest: Buffer, body: Buffer) {
+    const isPcs = form.alg === '';
+    this.kind = form.kind;
+    this.issuer = isPcs ? '' : form.issuer;
+    this.id = id;
     this.issuedAtMs = Number.isNaN(issuedAtMs) ? null : issuedAtMs;
-    this.alg = isPcs ? null : (batch.algs[index] as 'ed25519' | 'hmac-sha256');
+    this.alg = isPcs ? null : (form.alg as 'ed25519' | 'hmac-sha256');
     this.digest = digest;
     this.body = body;
     this.#raw = raw;

@@ -2,31 +2,41 @@
 import type { Policies } from '../../runtime/kernel/contract.js';
 import type { CompactReply } from '../wal-writer/contract.js';
 
-/** Verified submissions, column by column; raw bodies packed (runtime/kernel/batch). */
+/** What entries of a batch have in common: where they came in, and the key that verified them. */
+export interface ProposedForm {
+  /** Node that admitted them; '' for this one. */
+  readonly origin: string;
+  /** A value of InboxRoute (protocol/wal-record). */
+  readonly route: number;
+  readonly kind: string;
+  /** 'ed25519' or 'hmac-sha256' as the envelope says; '' for a bare PCS body. */
+  readonly alg: string;
+  readonly issuer: string;
+  readonly keyId: string;
+  /** In hex; '' for HMAC. */
+  readonly publicKey: string;
+}
+
+/**
+ * Verified submissions, column by column; raw bodies packed (runtime/kernel/batch). What ingress read from each body when it
+ * checked it (protocol/submission) is here, so that it is parsed once.
+ */
 export interface ProposeBatch {
   readonly raws: ArrayBuffer;
-  /** Log position of each body's inbox record; 0 where a peer brought it. */
-  readonly lsns: readonly number[];
-  /** ROUTE_ENVELOPE or ROUTE_PCS (protocol/wal-record). */
-  readonly routes: readonly number[];
-  /** Node that admitted each; '' for this one. */
-  readonly origins: readonly string[];
-  /** What ingress read from each body when it checked it (protocol/submission), so that it is parsed once. */
-  readonly kinds: readonly string[];
-  readonly ids: readonly string[];
-  /** 'ed25519' or 'hmac-sha256' as the envelope says; '' for a bare PCS body. */
-  readonly algs: readonly string[];
-  /** Unix milliseconds; NaN where the kind has no signed time. */
-  readonly issuedAtMs: readonly number[];
   /** 32 bytes each. */
   readonly digests: Uint8Array;
   readonly bodies: Uint8Array;
-  /** The key that verified each: id, and public key in hex ('' for HMAC). */
-  readonly issuers: readonly string[];
-  readonly keyIds: readonly string[];
-  readonly publicKeys: readonly string[];
-  /** Attestation JSON of the home node, '' for none. */
-  readonly attestations: readonly string[];
+  /** Each once, as far as it is cheap to find it again. */
+  readonly forms: readonly ProposedForm[];
+  /** The place of each entry's form. */
+  readonly formOf: readonly number[];
+  /** Log position of each body's inbox record; 0 where a peer brought it. */
+  readonly lsns: readonly number[];
+  readonly ids: readonly string[];
+  /** Unix milliseconds; NaN where the kind has no signed time. */
+  readonly issuedAtMs: readonly number[];
+  /** Attestation JSON of the home node, '' for none; null where no entry has one. */
+  readonly attestations: readonly string[] | null;
 }
 
 /** Frames of types 1 … 63 that a peer sent: packBytes, in the order in which they came. */

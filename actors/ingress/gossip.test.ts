@@ -27,8 +27,8 @@ test('DECISIONS 14: what a node admits enters its peer behind the log, verified 
   await until(() => proposed(home) === 1 && sentBy(home).length === 1);
   peer.door.gossiped('node_0', sentBy(home));
   await until(() => proposed(peer) === 1);
-  const { lsns, origins } = peer.consensus.asked('propose')[0]!.request;
-  t.deepEqual([lsns, origins], [[0], ['node_0']]);
+  const { lsns, forms } = peer.consensus.asked('propose')[0]!.request;
+  t.deepEqual([lsns, forms[0]!.origin], [[0], 'node_0']);
   t.is(peer.wal.asked('appendInbox').length, 0);
   t.is(peer.checks.count, 1);
   t.is(peer.dedup.asked('admit').length, 1);
@@ -64,16 +64,16 @@ test('DECISIONS 17: an HMAC submission counts at a peer by the attestation of it
   await until(() => sentBy(home).length === 1);
   peer.door.gossiped('node_0', sentBy(home));
   await until(() => proposed(peer) === 1);
-  const { attestations, issuers, publicKeys } = peer.consensus.asked('propose')[0]!.request;
-  t.is(attestations[0], home.consensus.asked('propose')[0]!.request.attestations[0]);
-  t.deepEqual([issuers, publicKeys], [['hmac'], ['']]);
+  const { attestations, forms } = peer.consensus.asked('propose')[0]!.request;
+  t.deepEqual(attestations, home.consensus.asked('propose')[0]!.request.attestations);
+  t.like(forms[0], { issuer: 'hmac', publicKey: '' });
   const other = nodeOf(kit, 2);
   other.door.gossiped('node_0', encodeSubmissions([{ route: InboxRoute.envelope, raw, attestation: null }]));
   await turns();
   t.is(proposed(other), 0);
   // A validator that is no home of this key attests.
   const elsewhere = nodeOf(kit, 1);
-  const attestation = { ...JSON.parse(attestations[0]!), node_id: 'node_1' };
+  const attestation = { ...JSON.parse(attestations![0]!), node_id: 'node_1' };
   const forged = {
     issuer: 'hmac',
     keyId: 'h1',

@@ -5,7 +5,7 @@ import { type Prepared, prepareEnvelope, prepareObservation, preparePcs } from '
 import { InboxRoute } from '../../protocol/wal-record.js';
 import { packBytes } from '../../runtime/kernel/batch.js';
 import type { TransferListItem } from '../../runtime/kernel/contract.js';
-import type { ProposeBatch } from '../consensus/contract.js';
+import type { ProposeBatch, ProposedForm } from '../consensus/contract.js';
 import { bytesKey, keyBytes, type Submission } from './submission.js';
 
 /** Throws JsonError, ShapeError (400) or SignatureFormatError (401). */
@@ -34,21 +34,49 @@ export function packProposal(list: readonly Submission[]): { batch: ProposeBatch
     digests.set(prepared!.digest, 32 * index);
     bodies.set(prepared!.body, 32 * index);
   });
+  const { forms, formOf } = formsOf(list);
   const batch: ProposeBatch = {
     raws,
     digests,
     bodies,
+    forms,
+    formOf,
     lsns: list.map(({ lsn }) => Math.max(0, lsn)),
-    origins: list.map(({ origin }) => origin),
-    routes: list.map(({ route }) => route),
-    kinds: list.map(({ prepared }) => prepared!.kind),
     ids: list.map(({ prepared }) => prepared!.id),
-    algs: list.map(({ prepared }) => prepared!.alg ?? ''),
     issuedAtMs: list.map(({ prepared }) => prepared!.issuedAtMs ?? Number.NaN),
-    issuers: list.map(({ verifiedBy }) => verifiedBy!.issuer),
-    keyIds: list.map(({ verifiedBy }) => verifiedBy!.keyId),
-    publicKeys: list.map(({ verifiedBy }) => verifiedBy!.publicKey),
-    attestations: list.map(({ attestation }) => attestation),
+    attestations: list.some(({ attestation }) => attestation !== '')
+      ? list.map(({ attestation }) => attestation)
+      : null,
   };
   return { batch, transfer: [raws, digests.buffer, bodies.buffer] };
+}
+
+/** A form is looked for among so many of the last ones: most batches have few, and to search hundreds costs more than it saves. */
+const FORMS_SEARCHED = 8;
+
+/** Every string that crosses to another thread is made there anew, so those that most entries share cross once. */
+function formsOf(list: readonly Submission[]): Pick<ProposeBatch, 'forms' | 'formOf'> {
+  const forms: ProposedForm[] = [];
+  const formOf = list.map((submission) => {
+    for (let at = forms.length - 1; at >= Math.max(0, forms.length - FORMS_SEARCHED); at -= 1) {
+      if (hasForm(submission, forms[at]!)) return at;
+    }
+    const { origin, route } = submission;
+    const { kind, alg } = submission.prepared!;
+    const { issuer, keyId, publicKey } = submission.verifiedBy!;
+    return forms.push({ origin, route, kind, alg: alg ?? '', issuer, keyId, publicKey }) - 1;
+  });
+  return { forms, formOf };
+}
+
+function hasForm({ origin, route, prepared, verifiedBy }: Submission, form: ProposedForm): boolean {
+  return (
+    form.publicKey === verifiedBy!.publicKey &&
+    form.keyId === verifiedBy!.keyId &&
+    form.issuer === verifiedBy!.issuer &&
+    form.kind === prepared!.kind &&
+    form.alg === (prepared!.alg ?? '') &&
+    form.route === route &&
+    form.origin === origin
+  );
 }
