@@ -43,6 +43,7 @@ export class Answers {
   readonly #random: () => number;
   #lastOutcome = '';
   #lastStatus = 0;
+  #lastIsAscii = false;
 
   /** `random` in [0, 1) spreads Retry-After, so that clients refused together do not come back together. */
   constructor(random: () => number) {
@@ -78,9 +79,16 @@ export class Answers {
     // Most outcomes of a node are the same few bytes.
     if (outcome !== this.#lastOutcome) {
       this.#lastStatus = (JSON.parse(outcome) as { status: number }).status;
+      this.#lastIsAscii = Buffer.byteLength(outcome) === outcome.length;
       this.#lastOutcome = outcome;
     }
-    return this.json(`{"state":"final","outcome":${outcome},"receipt":${receipt}}`, this.#lastStatus);
+    return {
+      status: this.#lastStatus,
+      headers: JSON_HEADERS,
+      body: `{"state":"final","outcome":${outcome},"receipt":${receipt}}`,
+      // All else in a receipt is hex, base64, numbers and identifiers.
+      isAscii: this.#lastIsAscii,
+    };
   }
 
   refusalOfCode(code: string, detail: string): Refusal {

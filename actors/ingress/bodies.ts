@@ -30,18 +30,23 @@ export function readBody(request: IncomingMessage, limitBytes: number, done: Bod
   }
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
+  let isDone = false;
   const end = (error: Error | null) => {
-    request.off('data', onData).off('end', onEnd).off('error', end);
+    // An error may follow the end, and data follows what was too much.
+    if (isDone) return;
+    isDone = true;
     if (error === null) done(null, Buffer.concat(chunks, sizeBytes));
     else done(error);
   };
-  const onEnd = () => end(null);
-  const onData = (chunk: Buffer) => {
-    sizeBytes += chunk.length;
-    if (sizeBytes <= limitBytes) chunks.push(chunk);
-    else end(new BodyTooLarge(limitBytes));
-  };
-  request.on('data', onData).on('end', onEnd).on('error', end);
+  request
+    .on('data', (chunk: Buffer) => {
+      if (isDone) return;
+      sizeBytes += chunk.length;
+      if (sizeBytes <= limitBytes) chunks.push(chunk);
+      else end(new BodyTooLarge(limitBytes));
+    })
+    .on('end', () => end(null))
+    .on('error', end);
 }
 
 /** Why a whole body cannot be a submission, by its type and size alone; null when it may be one. */

@@ -1,26 +1,66 @@
 // Metrics of the client-facing door. Created once a thread by actor.ts; children are kept, since looking a label up
 // costs more than counting.
-import type { Counter as PromCounter, Histogram as PromHistogram } from 'prom-client';
+import { HotHistogram, type HotSeries } from '../../observability/hot-histogram.js';
 import { Counter, Gauge, Histogram, type Registry } from '../../observability/prom-client.js';
 
 export type StageName = 'parse' | 'verify' | 'dedup' | 'answer';
 
 const STAGE_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
-interface RequestChildren {
-  readonly timer: PromHistogram.Internal<'method' | 'route'>;
-  readonly counters: Map<number, PromCounter.Internal>;
+interface Requests {
+  readonly method: string;
+  readonly route: string;
+  readonly seconds: HotSeries;
+  /** Answers since the last scrape, by status. */
+  readonly counts: Map<number, number>;
+}
+
+/** Counts what happens once a request; prom-client hears of it when somebody asks. */
+class Tally {
+  count = 0;
+
+  inc(): void {
+    this.count += 1;
+  }
+
+  /** What was counted since the last time. */
+  take(): number {
+    const { count } = this;
+    this.count = 0;
+    return count;
+  }
+}
+
+function tallied(options: { readonly name: string; readonly help: string; readonly registers: Registry[] }): Tally {
+  const tally = new Tally();
+  new Counter({
+    ...options,
+    collect() {
+      this.inc(tally.take());
+    },
+  });
+  return tally;
 }
 
 export function createMetrics(registry: Registry, depth: () => number) {
   const registers = [registry];
-  const requests = new Counter({
+  /** By route, then method: both are constants of the code, whose lookup costs nothing; a name put together would. */
+  const children = new Map<string, Map<string, Requests>>();
+  new Counter({
     name: 'quorate_http_requests_total',
     help: 'Requests answered, by route template and status.',
     labelNames: ['method', 'route', 'status'] as const,
     registers,
+    collect() {
+      for (const methods of children.values()) {
+        for (const { method, route, counts } of methods.values()) {
+          for (const [status, count] of counts) this.inc({ method, route, status: String(status) }, count);
+          counts.clear();
+        }
+      }
+    },
   });
-  const duration = new Histogram({
+  const duration = new HotHistogram({
     name: 'quorate_http_request_duration_seconds',
     help: 'Time from request to answer, waiting for finality included.',
     labelNames: ['method', 'route'] as const,
@@ -42,15 +82,13 @@ export function createMetrics(registry: Registry, depth: () => number) {
       this.set(depth());
     },
   });
-  const accepted = new Counter({ name: 'quorate_accepted', help: 'Submissions that ended accepted.', registers });
-  const escalated = new Counter({
+  const accepted = tallied({ name: 'quorate_accepted', help: 'Submissions that ended accepted.', registers });
+  const escalated = tallied({
     name: 'quorate_escalated',
     help: 'Submissions that ended final with a status other than 200.',
     registers,
   });
-  /** By route, then method: both are constants of the code, whose lookup costs nothing; a name put together would. */
-  const children = new Map<string, Map<string, RequestChildren>>();
-  const childrenOf = (method: string, route: string): RequestChildren => {
+  const requestsOf = (method: string, route: string): Requests => {
     let methods = children.get(route);
     if (methods === undefined) {
       methods = new Map();
@@ -58,13 +96,13 @@ export function createMetrics(registry: Registry, depth: () => number) {
     }
     let found = methods.get(method);
     if (found === undefined) {
-      found = { timer: duration.labels(method, route), counters: new Map() };
+      found = { method, route, seconds: duration.labels({ method, route }), counts: new Map() };
       methods.set(method, found);
     }
     return found;
   };
   return {
-    ingest: new Counter({ name: 'quorate_ingest_total', help: 'Submissions that passed admission.', registers }),
+    ingest: tallied({ name: 'quorate_ingest_total', help: 'Submissions that passed admission.', registers }),
     dedupHits: new Counter({
       name: 'quorate_dedup_hits',
       help: 'Submissions answered with a recorded outcome.',
@@ -97,14 +135,9 @@ export function createMetrics(registry: Registry, depth: () => number) {
     stage: (stage: StageName) => stages.startTimer({ stage }),
     outcome: (status: number) => (status === 200 ? accepted : escalated).inc(),
     request(method: string, route: string, status: number, seconds: number): void {
-      const { timer, counters } = childrenOf(method, route);
-      timer.observe(seconds);
-      let counter = counters.get(status);
-      if (counter === undefined) {
-        counter = requests.labels(method, route, String(status));
-        counters.set(status, counter);
-      }
-      counter.inc();
+      const { seconds: series, counts } = requestsOf(method, route);
+      series.observe(seconds);
+      counts.set(status, (counts.get(status) ?? 0) + 1);
     },
   };
 }

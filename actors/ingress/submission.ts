@@ -8,6 +8,8 @@ export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
+  /** Set where every character is known to be ASCII: to look at each once more costs as much as a small request does. */
+  readonly isAscii?: boolean;
 }
 
 export interface Waiter {

@@ -82,7 +82,8 @@ export class Submissions {
     }
     const submission = emptySubmission(route, body, requestId, idempotencyKey);
     const wait = waitOf(headers.prefer, this.#parts.settings().limits, clock.monotonic());
-    const refused = door.admit(submission, { requestId, settle, ...wait });
+    const { deadlineMs, limitMs, respondAsync, untilQuorum = false } = wait;
+    const refused = door.admit(submission, { requestId, settle, deadlineMs, limitMs, respondAsync, untilQuorum });
     if (refused === null) metrics.ingest.inc();
     return refused;
   }
@@ -97,7 +98,7 @@ function pathOf(url: string): string {
 function write(response: ServerResponse, requestId: string, answer: Answer, isLast: boolean): void {
   if (response.destroyed || response.headersSent) return;
   const { body } = answer;
-  const sizeBytes = Buffer.byteLength(body);
+  const sizeBytes = answer.isAscii === true ? body.length : Buffer.byteLength(body);
   const headers: (string | number)[] = ['x-request-id', requestId, 'content-length', sizeBytes];
   for (const name in answer.headers) headers.push(name, answer.headers[name]!);
   if (isLast) headers.push('connection', 'close');

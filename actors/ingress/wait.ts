@@ -27,7 +27,10 @@ export function waitOf(
     const wait = /(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])/.exec(text);
     if (wait !== null) waitMs = Math.min(Number(wait[1]) * 1000, limits.server_timeout_ms);
   }
-  const times = { deadlineMs: nowMs + waitMs, limitMs: nowMs + Math.max(waitMs, ADMISSION_MS) };
+  const deadlineMs = nowMs + waitMs;
+  const limitMs = nowMs + Math.max(waitMs, ADMISSION_MS);
   // Who wants to hear of a quorum's disks is not answered when this node's alone has it.
-  return untilQuorum ? { ...times, respondAsync: false, untilQuorum } : { ...times, respondAsync };
+  return untilQuorum
+    ? { deadlineMs, limitMs, respondAsync: false, untilQuorum }
+    : { deadlineMs, limitMs, respondAsync };
 }
