@@ -57,6 +57,22 @@ test('CO-1: submissions of every node become final on all of them, once, in one 
   }
 });
 
+test('what comes in within one turn of the leader is one block', async (t) => {
+  const made = await cluster(t, 1);
+  await made.startAll();
+  const [first, ...others] = notes(made, 9);
+  made.submit('node_0', first!);
+  for (const entry of others.slice(0, 4)) made.submit('node_0', entry);
+  await made.until(allFinal(made, [first!, ...others.slice(0, 4)]), 'finality of the first turn');
+  for (const entry of others.slice(4)) made.submit('node_0', entry);
+  await made.until(allFinal(made, others), 'finality of the second turn');
+  const sizes = made
+    .node('node_0')
+    .ingress.told('finalized')
+    .map(({ outcomes }) => outcomes.length);
+  t.deepEqual(sizes, [5, 4]);
+});
+
 test('DECISIONS 32: whoever asks is told of a block when it is notarized, before it is final', async (t) => {
   const made = await cluster(t);
   await made.startAll();

@@ -87,6 +87,7 @@ export class Host {
   /** Outputs behind one whose final block lacks its right bodies. */
   #waiting: Output[] = [];
   #building: BuildEffect | null = null;
+  #buildDue = false;
   #notarizedUntilMs = Number.NEGATIVE_INFINITY;
   /** The last block asked for came to nothing, and nothing has changed since. */
   #barren = false;
@@ -368,8 +369,20 @@ export class Host {
     }
   }
 
-  /** Answers a build request as soon as there is something to build and the store keeps up. */
+  /**
+   * Answers a build request as soon as there is something to build and the store keeps up: at the end of the turn, so that
+   * what has come in already gets into this block. A block costs as much as a score of its entries.
+   */
   #tryBuild(): void {
+    if (this.#building === null || this.#buildDue) return;
+    this.#buildDue = true;
+    setImmediate(() => {
+      this.#buildDue = false;
+      this.#build();
+    });
+  }
+
+  #build(): void {
     const request = this.#building;
     if (request === null || this.#ledger.full || this.#stopped) return;
     this.#building = null;

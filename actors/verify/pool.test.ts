@@ -95,9 +95,11 @@ test('attestations are signed with the node’s key, each over its own message',
   });
 });
 
-test('a batch is small enough to keep every thread busy, and no smaller than it is worth', (t) => {
+test('what waits is shared among the threads where each part is worth a message, and handed over whole where not', (t) => {
   const limits = { threads: 2, batch_max: 32 };
-  const sizes = [1, 8, 15, 20, 64, 1_000].map((waiting) => batchSize(waiting, limits));
-  t.deepEqual(sizes, [8, 8, 8, 10, 32, 32]);
+  const sizes = [1, 8, 31, 32, 41, 64, 1_000].map((waiting) => batchSize(waiting, limits));
+  t.deepEqual(sizes, [1, 8, 31, 16, 21, 32, 32]);
+  t.is(batchSize(40, { threads: 4, batch_max: 32 }), 20);
+  t.is(batchSize(64, { threads: 4, batch_max: 32 }), 16);
   t.is(batchSize(100, { threads: 4, batch_max: 4 }), 4);
 });

@@ -1,5 +1,4 @@
-// The Piscina pool that checks signatures in batches, off every event loop. Owned by ingress. Batches are small: two
-// verifiers must stay busy, and one large batch would leave the second idle.
+// The Piscina pool that checks signatures in batches, off every event loop. Owned by ingress.
 import { createRequire } from 'node:module';
 import { isDeepStrictEqual } from 'node:util';
 import type { Piscina } from 'piscina';
@@ -20,13 +19,16 @@ export interface VerifyThreadsOptions extends VerifyThreadData {
 /** A batch of 32 Ed25519 checks takes 2–5 ms; one that takes 1 000 × that is a thread that will not come back. */
 const TASK_DEADLINE_MS = 5_000;
 
-/** Below this a batch costs more to hand over than a second thread gains: 8 checks are about half a millisecond. */
-const BATCH_MIN = 8;
+/**
+ * A further thread is given a part of what waits for every so many signatures, which take it about a millisecond. Fewer cost
+ * more to hand over than it gains: under load each thread has work anyway, and two halves are twice the messages and wake-ups.
+ */
+const PART_MIN = 16;
 
-/** Signatures of one batch, so that `waiting` of them keep every thread busy and none is handed more than `batch_max`. */
+/** Signatures of one batch, so that `waiting` of them keep the threads busy and none is handed more than `batch_max`. */
 export function batchSize(waiting: number, limits: { readonly threads: number; readonly batch_max: number }): number {
-  const share = Math.ceil(waiting / limits.threads);
-  return Math.min(limits.batch_max, Math.max(BATCH_MIN, share));
+  const parts = Math.max(1, Math.min(limits.threads, Math.floor(waiting / PART_MIN)));
+  return Math.max(1, Math.min(limits.batch_max, Math.ceil(waiting / parts)));
 }
 
 /** What `verify.backend` asks for; null: whichever loads. */
