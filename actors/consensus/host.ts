@@ -386,8 +386,10 @@ export class Host {
     const request = this.#building;
     if (request === null || this.#ledger.full || this.#stopped) return;
     this.#building = null;
-    const block = this.#builder.build(request, this.#parts.clock.now());
-    this.#barren = block === null;
+    // A view that has passed since wants no block, and the state after its parent may be held no longer.
+    const isPast = request.view !== this.#parts.core.view;
+    const block = isPast ? null : this.#builder.build(request, this.#parts.clock.now());
+    this.#barren = block === null && !isPast;
     this.#feed({ type: 'built', now: this.#now(), view: request.view, block });
     // What only an unfinalized block stands against waits for that to become final.
     if (this.#parts.mempool.size > 0 && !this.#barren) this.pendingChanged();

@@ -7,10 +7,10 @@ import { memoryLog } from '../testing/context.js';
 import { FakeLink } from '../testing/links.js';
 import { LedgerWriter } from './ledger-writer.js';
 
-const blockOf = (height: number): FinalizedForStore => ({
+const blockOf = (height: number, entries = 1): FinalizedForStore => ({
   height,
   block: new Uint8Array(8),
-  keys: [`key ${height}`],
+  keys: Array.from({ length: entries }, () => `key ${height}`),
   digests: new Uint8Array(32),
   contents: new Uint8Array(32),
   head: '{}',
@@ -85,6 +85,42 @@ test('a store that dies over final blocks: the next one is given them first, the
   await later();
   t.deepEqual(confirmed, [3]);
   t.deepEqual(dedup.told('release'), [{ keys: ['key 1', 'key 2', 'key 3'] }]);
+});
+
+test('after a death over a transaction the next stores are given portions that one can finish, until nothing is left', async (t) => {
+  const { store, writer, give, asked, later } = rig();
+  for (let height = 1; height <= 6; height++) writer.add(blockOf(height, 900));
+  writer.flush();
+  await later();
+  t.deepEqual(asked(), [[1, 2, 3, 4, 5, 6]]);
+  store.goDown();
+  await later();
+  store.goUp();
+  await later();
+  await later();
+  t.deepEqual(asked().at(-1), [1, 2, 3]);
+  give(7);
+  store.waiting('apply').at(-1)!.reply({ height: 3, full: false });
+  await later();
+  await later();
+  t.deepEqual(asked().at(-1), [4, 5, 6]);
+  store.goDown();
+  await later();
+  store.goUp();
+  await later();
+  await later();
+  t.deepEqual(asked().at(-1), [4, 5, 6], 'one that died gave nothing back');
+  store.waiting('apply').at(-1)!.reply({ height: 6, full: false });
+  await later();
+  await later();
+  t.deepEqual(asked().at(-1), [7]);
+  store.waiting('apply').at(-1)!.reply({ height: 7, full: false });
+  await later();
+  await later();
+  for (let height = 8; height <= 11; height++) writer.add(blockOf(height, 900));
+  writer.flush();
+  await later();
+  t.deepEqual(asked().at(-1), [8, 9, 10, 11], 'the one that lives is given all at once again');
 });
 
 test('a store that dies before it was asked is asked when it is back, also while the node stops', async (t) => {

@@ -18,6 +18,11 @@ const UNWRITTEN_ENTRIES_MAX = 50_000;
  */
 const WRITE_IDLE_MS = 25;
 const WRITE_BUSY_MS = 1_000;
+/**
+ * What the store after one that died over its transaction is given at a time, and without gathering, until it has caught up:
+ * a transaction that only grows would outlast every store that dies early, and end at UNWRITTEN_ENTRIES_MAX.
+ */
+const PORTION_ENTRIES = 2_000;
 /** How often a store without room is asked again. */
 const STORE_FULL_RETRY_MS = 500;
 /** So many final entries a second say that the node is busy: a short gathering would hold a few dozen of them. */
@@ -42,6 +47,8 @@ export class LedgerWriter {
   #sentAtMs = 0;
   /** By what became final between the last two transactions. */
   #busy = false;
+  /** A store died over a transaction, and the one after it has not caught up yet. */
+  #behind = false;
   #draining = false;
   #stopped = false;
 
@@ -69,7 +76,7 @@ export class LedgerWriter {
   flush(): void {
     if (this.#stopped || this.#writing || this.#unwritten.length === 0 || !this.#parts.links.store.up) return;
     this.#writing = true;
-    const delayMs = this.#draining ? 0 : this.#busy ? WRITE_BUSY_MS : WRITE_IDLE_MS;
+    const delayMs = this.#draining || this.#behind ? 0 : this.#busy ? WRITE_BUSY_MS : WRITE_IDLE_MS;
     this.#timer = this.#parts.clock.setTimer(delayMs, () => void this.#write());
   }
 
@@ -88,8 +95,7 @@ export class LedgerWriter {
 
   /** One transaction of the store for everything that became final meanwhile. */
   async #write(): Promise<void> {
-    const blocks = this.#unwritten;
-    this.#unwritten = [];
+    const blocks = this.#take();
     this.#timer = null;
     const { links, committed, clock, log } = this.#parts;
     const gatheredMs = clock.monotonic() - this.#sentAtMs;
@@ -98,6 +104,7 @@ export class LedgerWriter {
     try {
       const height = await applyBlocks(links.store, blocks);
       committed.written(height);
+      if (this.#unwritten.length === 0) this.#behind = false;
       // From here dedup finds them in the ledger; until here a repetition counts as in flight, and apply() finds it.
       links.dedup.tell('release', { keys: blocks.flatMap(({ keys }) => keys) });
     } catch (error) {
@@ -107,10 +114,19 @@ export class LedgerWriter {
         'the store died over final blocks; the next one is given them',
       );
       this.#unwritten = [...blocks, ...this.#unwritten];
+      this.#behind = true;
     }
     this.#writing = false;
     this.flush();
     this.#parts.written();
+  }
+
+  #take(): FinalizedForStore[] {
+    let count = this.#behind ? 0 : this.#unwritten.length;
+    for (let entries = 0; count < this.#unwritten.length && entries < PORTION_ENTRIES; count++) {
+      entries += this.#unwritten[count]!.keys.length;
+    }
+    return this.#unwritten.splice(0, count);
   }
 }
 
