@@ -59,7 +59,7 @@ export function parseEnvelope(value: JsonValue): Envelope {
   return readEnvelope(value).envelope;
 }
 
-/** The same, and the time and the signature with it: to read either twice would cost more than all else here. */
+/** The same, and the time and the signature with it: whoever prepares a submission needs both (hot path). */
 export function readEnvelope(value: JsonValue): ReadEnvelope {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new ShapeError([{ pointer: '', found: describe(value), allowed: 'an envelope object' }]);
