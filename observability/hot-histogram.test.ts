@@ -51,3 +51,12 @@ test('a name is taken once', (t) => {
   new HotHistogram({ ...options, registers });
   t.throws(() => new HotHistogram({ ...options, registers }), { message: /h_seconds has already been registered/ });
 });
+
+test('without labels there is one series from the start; a timer observes seconds', async (t) => {
+  const registry = new Registry();
+  const series = new HotHistogram({ name: 'h', help: 'h', buckets: [10], registers: [registry] }).labels({});
+  t.regex(await registry.metrics(), /^h_bucket\{le="10"\} 0$/m);
+  series.startTimer()();
+  t.regex(await registry.metrics(), /^h_count 1$/m);
+  t.true(series.sum >= 0 && series.sum < 10, String(series.sum));
+});

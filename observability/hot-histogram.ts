@@ -1,12 +1,12 @@
-// A histogram for what happens once a request: it stands in prom-client's registry, reads the same there, and counts without
-// putting a name together. prom-client's own finds series and bucket by text for every value: 3 % of what ingress did for a request.
-// Called by the metrics of actors. Anything slower than a request has prom-client's.
+// A histogram for what happens once a request or a batch: it stands in prom-client's registry, reads the same there, and counts
+// without putting a name together. prom-client's own finds series and bucket by text for every value: 3 % of what ingress did
+// for a request. Called by the metrics of actors. Anything rarer has prom-client's.
 import type { Registry } from './prom-client.js';
 
 export interface HotHistogramOptions<Label extends string> {
   readonly name: string;
   readonly help: string;
-  readonly labelNames: readonly Label[];
+  readonly labelNames?: readonly Label[];
   /** Upper bounds, ascending. */
   readonly buckets: readonly number[];
   readonly registers: readonly Registry[];
@@ -37,9 +37,16 @@ export class HotSeries {
     this.counts[at]! += 1;
     this.sum += value;
   }
+
+  /** Starts a clock; the returned function stops it, and observes the seconds. */
+  startTimer(): () => void {
+    const startedAtMs = performance.now();
+    return () => this.observe((performance.now() - startedAtMs) / 1000);
+  }
 }
 
-export class HotHistogram<Label extends string> {
+/** Without label names there is one series: `labels({})`. */
+export class HotHistogram<Label extends string = never> {
   readonly name: string;
   readonly #options: HotHistogramOptions<Label>;
   readonly #series = new Map<
@@ -56,7 +63,7 @@ export class HotHistogram<Label extends string> {
 
   /** The series of these labels, to be kept: finding it is what costs. */
   labels(labels: Readonly<Record<Label, string>>): HotSeries {
-    const key = JSON.stringify(this.#options.labelNames.map((name) => labels[name]));
+    const key = JSON.stringify(this.#options.labelNames?.map((name) => labels[name]) ?? []);
     let found = this.#series.get(key);
     if (found === undefined) {
       found = { labels, series: new HotSeries(this.#options.buckets) };

@@ -1,4 +1,5 @@
 // Metrics of consensus. Created once a thread by actor.ts.
+import { HotHistogram } from '../../observability/hot-histogram.js';
 import { Counter, Gauge, Histogram, type Registry } from '../../observability/prom-client.js';
 
 export interface ConsensusFigures {
@@ -106,18 +107,18 @@ export function createMetrics(registry: Registry, figures: ConsensusFigures, quo
       labelNames: ['reason'] as const,
       registers,
     }),
-    commitSeconds: new Histogram({
+    commitSeconds: new HotHistogram({
       name: 'quorate_consensus_commit_seconds',
       help: 'Time from building a block to its being final.',
       buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
       registers,
-    }),
-    blockEntries: new Histogram({
+    }).labels({}),
+    blockEntries: new HotHistogram({
       name: 'quorate_consensus_block_entries',
       help: 'Entries of a final block.',
       buckets: [1, 4, 16, 32, 64, 128, 256, 512, 1000],
       registers,
-    }),
+    }).labels({}),
   };
 }
 

@@ -3,7 +3,8 @@ import { createRequire } from 'node:module';
 import { isDeepStrictEqual } from 'node:util';
 import type { Piscina } from 'piscina';
 import type { QuorateConfig } from '../../config/schema.js';
-import { Histogram, type Registry } from '../../observability/prom-client.js';
+import { HotHistogram, type HotSeries } from '../../observability/hot-histogram.js';
+import type { Registry } from '../../observability/prom-client.js';
 import type { Ed25519Backend } from '../../protocol/crypto/ed25519.js';
 import { packBytes } from '../../runtime/kernel/batch.js';
 import { packChecks, type SignatureCheck } from './checks.js';
@@ -72,24 +73,24 @@ export class VerifyThreads {
 export class VerifyPool {
   readonly #pool: Piscina;
   readonly #deadlines = new TaskDeadlines(TASK_DEADLINE_MS);
-  readonly #seconds: Histogram;
-  readonly #batchSize: Histogram;
+  readonly #seconds: HotSeries;
+  readonly #batchSize: HotSeries;
 
   constructor({ pool }: VerifyThreads, registry: Registry) {
     this.#pool = pool;
     const registers = [registry];
-    this.#seconds = new Histogram({
+    this.#seconds = new HotHistogram({
       name: 'quorate_verify_seconds',
       help: 'Time of one verification batch, waiting for a thread included.',
       buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1],
       registers,
-    });
-    this.#batchSize = new Histogram({
+    }).labels({});
+    this.#batchSize = new HotHistogram({
       name: 'quorate_verify_batch_size',
       help: 'Signatures in one verification batch.',
       buckets: [1, 2, 4, 8, 16, 32, 64],
       registers,
-    });
+    }).labels({});
   }
 
   /** One verdict byte a check, 1 valid. Rejects when the threads died or did not answer in time. */

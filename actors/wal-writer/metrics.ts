@@ -1,5 +1,6 @@
 // The wal-writer's metrics. Created once a thread by actor.ts.
-import { Counter, Gauge, Histogram, type Registry } from '../../observability/prom-client.js';
+import { HotHistogram } from '../../observability/hot-histogram.js';
+import { Counter, Gauge, type Registry } from '../../observability/prom-client.js';
 
 /** Figures that are asked for at each scrape. */
 export interface WalWriterFigures {
@@ -33,18 +34,18 @@ export function createMetrics(registry: Registry, figures: WalWriterFigures) {
     () => figures.ballastBytes(),
   );
   return {
-    fsyncSeconds: new Histogram({
+    fsyncSeconds: new HotHistogram({
       name: 'quorate_wal_fsync_seconds',
       help: 'Time of one batch: write and fdatasync.',
       buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5],
       registers,
-    }),
-    batchEntries: new Histogram({
+    }).labels({}),
+    batchEntries: new HotHistogram({
       name: 'quorate_wal_batch_entries',
       help: 'Records in one batch.',
       buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024],
       registers,
-    }),
+    }).labels({}),
     records: new Counter({
       name: 'quorate_wal_records_total',
       help: 'Records written, by type.',
