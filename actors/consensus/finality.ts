@@ -1,14 +1,17 @@
-// What is sent out when a block is final: to the store (to be written), to ingress (receipts for waiting
-// clients). Called by the host after the log has acknowledged the block, and by replay. Everything is encoded here, once.
-import type { Certificate } from '../../protocol/consensus/certificate.js';
+// What is sent out when a block is final: to ingress (receipts for waiting clients) and to the store (to be written).
+// Called by the host after the log has acknowledged the block, and by replay.
 import { certificateToJson } from '../../protocol/consensus/certificate.js';
 import type { Context } from '../../protocol/consensus/context.js';
 import type { Effect } from '../../protocol/consensus/effect.js';
+import type { CertificateJson } from '../../protocol/consensus/vote.js';
 import { indexKey } from '../../protocol/ledger/apply.js';
 import { storedBlock } from '../../protocol/ledger/block.js';
 import { encodeBlock } from '../../protocol/ledger/block-codec.js';
+import type { Header } from '../../protocol/ledger/header.js';
 import { registryText } from '../../protocol/registry.js';
 import { roundsChange } from '../../protocol/rounds/text.js';
+import type { Prepared } from '../../protocol/submission.js';
+import { column } from '../../runtime/kernel/batch.js';
 import type { FinalizedBlock, NotarizedBlock } from '../ingress/contract.js';
 import type { FinalizedForStore } from '../store/contract.js';
 import type { Blocks, ExecutedBlock } from './blocks.js';
@@ -18,12 +21,15 @@ export type CommitEffect = Extract<Effect, { readonly type: 'commit' }>;
 
 export interface Finalized {
   readonly block: ExecutedBlock;
-  readonly messages: FinalMessages;
+  /** For the block itself or for a descendant. */
+  readonly certificate: CertificateJson;
+  /** From its child up to the certified one; empty when the certificate is for the block itself. */
+  readonly chain: readonly Header[];
   /** Executed blocks that this one has overtaken. */
   readonly abandoned: readonly ExecutedBlock[];
 }
 
-/** Makes the committed blocks part of the state, oldest first, with what has to be sent out for each. */
+/** Makes the committed blocks part of the state, oldest first, with what proves each. */
 export function* finalize(
   blocks: Blocks,
   context: Context,
@@ -34,8 +40,12 @@ export function* finalize(
     const own = certificates[index];
     const chain = own ? [] : executed.slice(index + 1, certifiedAt(certificates, index) + 1);
     const certificate = own ?? certificates[certifiedAt(certificates, index)] ?? finalization;
-    const messages = finalMessages(context, block, certificate, chain);
-    yield { block, messages, abandoned: blocks.commit(block) };
+    yield {
+      block,
+      certificate: certificateToJson(context, certificate),
+      chain: chain.map(({ header }) => header),
+      abandoned: blocks.commit(block),
+    };
   }
 }
 
@@ -45,67 +55,54 @@ function certifiedAt(certificates: readonly unknown[], index: number): number {
   return at === -1 ? certificates.length - 1 : at;
 }
 
-export interface FinalMessages {
-  readonly store: FinalizedForStore;
-  readonly ingress: FinalizedBlock;
+/** To be sent first: clients wait for it. */
+export function messageForIngress({ block, certificate, chain }: Finalized): FinalizedBlock {
+  const { header, ref, pooled, result } = block;
+  return {
+    height: ref.height,
+    digests: hashes(pooled, ({ digest }) => digest),
+    bodies: hashes(pooled, ({ body }) => body),
+    outcomes: column(result.accepted, ({ outcome }) => outcome),
+    lsns: column(pooled, ({ lsn }) => lsn),
+    tree: result.tree.nodes,
+    certified: { header, chain, certificate },
+    registry: registryOf(block),
+  };
 }
 
-/**
- * `certificate` finalizes the block itself or a descendant; then `chain` holds the blocks from its child up to the
- * certified one.
- */
-export function finalMessages(
-  context: Context,
-  block: ExecutedBlock,
-  certificate: Certificate,
-  chain: readonly ExecutedBlock[],
-): FinalMessages {
-  const { ref, pooled, result } = block;
-  const keys = pooled.map(({ entry }) => indexKey(entry.issuer, entry.prepared.id));
-  const digests = columns(pooled.map(({ entry }) => entry.prepared.digest));
-  const bodies = columns(pooled.map(({ entry }) => entry.prepared.body));
-  const contents = columns(
-    pooled.map(({ entry }) => (entry.prepared.alg === null ? entry.prepared.body : entry.prepared.digest)),
-  );
-  const certificateJson = certificateToJson(context, certificate);
-  const headers = chain.map(({ header }) => header);
-  const stored = storedBlock(block.header, ref.hash, certificateJson, headers, result);
-  const registry = result.registry === null ? null : registryText(result.registry);
+export function messageForStore({ block, certificate, chain }: Finalized): FinalizedForStore {
+  const { header, ref, pooled, result, changes, rounds } = block;
   return {
-    store: {
-      height: ref.height,
-      block: encodeBlock(stored),
-      keys,
-      digests,
-      contents,
-      head: JSON.stringify(block.changes.tip),
-      registry,
-      rounds: block.rounds === null ? null : roundsChange(block.rounds.before, block.rounds.after),
-    },
-    ingress: {
-      height: ref.height,
-      digests,
-      bodies,
-      outcomes: result.accepted.map(({ outcome }) => outcome),
-      lsns: pooled.map(({ lsn }) => lsn),
-      tree: result.tree.nodes,
-      certified: { header: block.header, chain: headers, certificate: certificateJson },
-      registry,
-    },
+    height: ref.height,
+    block: encodeBlock(storedBlock(header, ref.hash, certificate, chain, result)),
+    keys: column(pooled, ({ entry }) => indexKey(entry.issuer, entry.prepared.id)),
+    digests: hashes(pooled, ({ digest }) => digest),
+    contents: hashes(pooled, ({ alg, body, digest }) => (alg === null ? body : digest)),
+    head: JSON.stringify(changes.tip),
+    registry: registryOf(block),
+    rounds: rounds === null ? null : roundsChange(rounds.before, rounds.after),
   };
+}
+
+function registryOf({ result }: ExecutedBlock): string | null {
+  return result.registry === null ? null : registryText(result.registry);
 }
 
 /** Of a block that is notarized and not final yet, what its waiting clients are found by. */
 export function notarizedMessage(pooled: readonly Pooled[]): NotarizedBlock {
   return {
-    digests: columns(pooled.map(({ entry }) => entry.prepared.digest)),
-    bodies: columns(pooled.map(({ entry }) => entry.prepared.body)),
+    digests: hashes(pooled, ({ digest }) => digest),
+    bodies: hashes(pooled, ({ body }) => body),
   };
 }
 
-/** 32-byte hashes end to end, in a buffer that is theirs alone. */
-function columns(hashes: readonly Buffer[]): Uint8Array {
-  const bytes = new Uint8Array(new ArrayBuffer(32 * hashes.length));
-  for (const [index, hash] of hashes.entries()) bytes.set(hash, 32 * index);
+/** One 32-byte hash of each, end to end, in a buffer that is theirs alone. */
+function hashes(pooled: readonly Pooled[], of: (prepared: Prepared) => Buffer): Uint8Array {
+  const bytes = new Uint8Array(new ArrayBuffer(32 * pooled.length));
+  let end = 0;
+  for (const { entry } of pooled) {
+    bytes.set(of(entry.prepared), end);
+    end += 32;
+  }
   return bytes;
 }

@@ -13,7 +13,7 @@ import { step } from '../../protocol/consensus/step.js';
 import { FINALIZE, NOTARIZE } from '../../protocol/consensus/vote.js';
 import { evidenceToJson } from '../../protocol/evidence-verify.js';
 import { RecordType } from '../../protocol/wal-record.js';
-import { packBytes } from '../../runtime/kernel/batch.js';
+import { column, packBytes } from '../../runtime/kernel/batch.js';
 import type { Clock, Links, ReportValue, Timer } from '../../runtime/kernel/contract.js';
 import type { DedupContract } from '../dedup/contract.js';
 import type { GossipContract } from '../gossip/contract.js';
@@ -25,9 +25,9 @@ import type { Blocks } from './blocks.js';
 import { type BuildEffect, Builder } from './builder.js';
 import type { Checkpointer } from './checkpoint.js';
 import type { Committed } from './committed.js';
-import { type CommitEffect, finalize, notarizedMessage } from './finality.js';
+import { type CommitEffect, finalize, messageForIngress, messageForStore, notarizedMessage } from './finality.js';
 import { isPeerGone, LedgerWriter } from './ledger-writer.js';
-import type { Mempool, Pooled } from './mempool.js';
+import type { Mempool } from './mempool.js';
 import type { ConsensusMetrics } from './metrics.js';
 import { Network, type TimelessInput } from './network.js';
 import { isDue, RoundClock, tellRounds } from './rounds.js';
@@ -285,13 +285,9 @@ export class Host {
   }
 
   async #append({ records, effects }: Output): Promise<void> {
-    const packed = packBytes(records.map((record) => this.#encode(record)));
-    const types = records.map(({ type }) => (type === 'block' ? RecordType.block : RecordType.journal));
-    const settles = effects.flatMap((effect) =>
-      effect.type === 'commit'
-        ? effect.blocks.flatMap(({ hash }) => lsnsOf(this.#parts.blocks.body(hash)?.pooled ?? []))
-        : [],
-    );
+    const packed = packBytes(column(records, (record) => this.#encode(record)));
+    const types = column(records, ({ type }) => (type === 'block' ? RecordType.block : RecordType.journal));
+    const settles = this.#settles(effects);
     for (const record of records)
       if (record.type === 'vote') this.#parts.metrics.votes.inc({ kind: kindName(record.vote.kind) });
     this.#parts.checkpoints.sending();
@@ -301,6 +297,18 @@ export class Host {
       { transfer: [packed], deadlineMs: APPEND_DEADLINE_MS },
     );
     this.#parts.checkpoints.recorded(records, firstLsn);
+  }
+
+  /** Log positions of the bodies that become final. */
+  #settles(effects: readonly Effect[]): number[] {
+    const lsns: number[] = [];
+    for (const effect of effects) {
+      if (effect.type !== 'commit') continue;
+      for (const { hash } of effect.blocks) {
+        for (const { lsn } of this.#parts.blocks.body(hash)?.pooled ?? []) if (lsn > 0) lsns.push(lsn);
+      }
+    }
+    return lsns;
   }
 
   #encode(record: JournalRecord): Buffer {
@@ -397,17 +405,20 @@ export class Host {
 
   #commit(effect: CommitEffect): void {
     const { links, metrics, clock, checkpoints, blocks, context } = this.#parts;
-    for (const { block, messages, abandoned } of finalize(blocks, context, effect)) {
+    for (const final of finalize(blocks, context, effect)) {
+      const { block, abandoned } = final;
+      // First, for clients wait for it: what comes after runs beside their answers.
+      links.ingress.tell('finalized', messageForIngress(final));
       this.#builder.committed(block, abandoned);
-      links.ingress.tell('finalized', messages.ingress);
       metrics.blocks.inc();
       metrics.entries.inc(block.pooled.length);
       metrics.blockEntries.observe(block.pooled.length);
       if (block.startedAtMs !== null) metrics.commitSeconds.observe((clock.monotonic() - block.startedAtMs) / 1000);
       if (block.rounds !== null) tellRounds(this.#parts, block.rounds);
       checkpoints.final(block);
-      this.#ledger.add(messages.store);
-      this.#network?.committed(block, messages.store);
+      const stored = messageForStore(final);
+      this.#ledger.add(stored);
+      this.#network?.committed(block, stored);
     }
     this.#ledger.flush();
     this.#roundsDue();
@@ -461,10 +472,6 @@ function notarizedIn(records: readonly JournalRecord[]): string[] {
     const { kind, hash } = record.certificate;
     return kind === NOTARIZE && hash !== null ? [hash] : [];
   });
-}
-
-function lsnsOf(pooled: readonly Pooled[]): number[] {
-  return pooled.map(({ lsn }) => lsn).filter((lsn) => lsn > 0);
 }
 
 function kindName(kind: number): string {

@@ -108,7 +108,9 @@ export class LedgerWriter {
       // Under load something has always come meanwhile; less than a portion is no backlog.
       if (isAll) this.#behind = false;
       // From here dedup finds them in the ledger; until here a repetition counts as in flight, and apply() finds it.
-      links.dedup.tell('release', { keys: blocks.flatMap(({ keys }) => keys) });
+      const keys: string[] = [];
+      for (const block of blocks) keys.push(...block.keys);
+      links.dedup.tell('release', { keys });
     } catch (error) {
       if (!isPeerGone(error)) throw error;
       log.warn(

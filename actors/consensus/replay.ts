@@ -23,7 +23,7 @@ import { type BodyAt, decodeBlockRecord, peekBlockRecord } from './block-record.
 import { type Blocks, refOf } from './blocks.js';
 import { type Finalization, type LogProof, type Unconfirmed, unconfirmed } from './checkpoint.js';
 import type { Committed } from './committed.js';
-import { finalize } from './finality.js';
+import { finalize, messageForStore } from './finality.js';
 import type { ConsensusLinks } from './host.js';
 import { applyBlocks } from './ledger-writer.js';
 import type { LogPages } from './log-pages.js';
@@ -247,10 +247,11 @@ class Replay {
   async #carryOut(effects: readonly Effect[]): Promise<void> {
     for (const effect of effects) {
       if (effect.type !== 'commit') continue;
-      for (const { block, messages } of finalize(this.#parts.blocks, this.#context, effect)) {
-        this.#unwritten.push(messages.store);
-        this.#unconfirmed.push(unconfirmed(block, this.#recordedAt.get(block.ref.hash)));
-        this.#unwrittenBytes += messages.store.block.length;
+      for (const final of finalize(this.#parts.blocks, this.#context, effect)) {
+        const stored = messageForStore(final);
+        this.#unwritten.push(stored);
+        this.#unconfirmed.push(unconfirmed(final.block, this.#recordedAt.get(final.block.ref.hash)));
+        this.#unwrittenBytes += stored.block.length;
       }
     }
     if (this.#unwritten.length >= UNWRITTEN_MAX || this.#unwrittenBytes >= UNWRITTEN_MAX_BYTES) await this.#write();

@@ -3,7 +3,7 @@
 import type { ActorContext } from '../../runtime/kernel/contract.js';
 import { defineActor } from '../../runtime/kernel/define.js';
 import { LedgerReader } from '../ledger/reader.js';
-import { type DedupContract, dedupPolicies } from './contract.js';
+import { type DedupContract, dedupPolicies, type Known } from './contract.js';
 import { Marks } from './marks.js';
 import { createMetrics, type DedupMetrics } from './metrics.js';
 import type { DedupConfig } from './spec.js';
@@ -43,16 +43,15 @@ export default defineActor<DedupContract, State, Record<never, never>, DedupConf
   ask: {
     admit: (state, { keys, contents }) => {
       const bytes = Buffer.from(contents.buffer, contents.byteOffset, contents.byteLength);
-      const admissions = keys.map((key, index) =>
-        state.marks.admit(key, bytes.toString('latin1', 32 * index, 32 * index + 32)),
-      );
+      const known: Known[] = [];
+      for (const [place, key] of keys.entries()) {
+        const content = bytes.toString('latin1', 32 * place, 32 * place + 32);
+        const { verdict, height, index } = state.marks.admit(key, content);
+        if (verdict !== 'new') known.push({ place, verdict, height, index });
+      }
       state.metrics.reads.inc(keys.length);
       state.metrics.writes.inc(keys.length);
-      return {
-        verdicts: admissions.map(({ verdict }) => verdict),
-        heights: admissions.map(({ height }) => height),
-        indexes: admissions.map(({ index }) => index),
-      };
+      return { known };
     },
   },
 

@@ -3,8 +3,8 @@
 import type { Policies } from '../../runtime/kernel/contract.js';
 
 /**
- * in-flight: the same content is on its way, wait for its outcome. final: the same content stands at `heights[i]`,
- * `indexes[i]`. conflict: the id was used for other content.
+ * in-flight: the same content is on its way, wait for its outcome. final: the same content stands at `height`, `index`.
+ * conflict: the id was used for other content.
  */
 export type AdmitVerdict = 'new' | 'in-flight' | 'final' | 'conflict';
 
@@ -15,10 +15,18 @@ export interface AdmitRequest {
   readonly contents: Uint8Array;
 }
 
+/** A submission that is not new, by its place in the request. */
+export interface Known {
+  readonly place: number;
+  readonly verdict: Exclude<AdmitVerdict, 'new'>;
+  /** 0 unless final. */
+  readonly height: number;
+  readonly index: number;
+}
+
 export interface AdmitReply {
-  readonly verdicts: readonly AdmitVerdict[];
-  readonly heights: readonly number[];
-  readonly indexes: readonly number[];
+  /** Ascending; nearly always empty. */
+  readonly known: readonly Known[];
 }
 
 export type DedupContract = {

@@ -53,11 +53,7 @@ export function nodeOf(kit: Testkit, index: number): Node {
   const consensus = new FakeLink<ConsensusContract>('consensus');
   consensus.answer('propose', () => ({ left: [], full: false }));
   const dedup = new FakeLink<DedupContract>('dedup');
-  dedup.answer('admit', ({ keys }) => ({
-    verdicts: keys.map(() => 'new' as const),
-    heights: keys.map(() => 0),
-    indexes: keys.map(() => 0),
-  }));
+  dedup.answer('admit', () => ({ known: [] }));
   const gossip = new FakeLink<GossipContract>('gossip');
   const pool = {
     verify: async (list: readonly SignatureCheck[]) => {

@@ -2,7 +2,7 @@
 // this order: log, parse, signature, dedup, kind, consensus. Called by the HTTP server and the actor. It answers nothing
 // before the log has the body, and forgets nothing that the log has before it is final or refused.
 import { SettledReason } from '../../protocol/wal-record.js';
-import { Batch } from '../../runtime/kernel/batch.js';
+import { Batch, column } from '../../runtime/kernel/batch.js';
 import { ReleasingMap } from '../../runtime/kernel/releasing-map.js';
 import { type Refusal, refusalOfLog } from './answers.js';
 import type { FinalizedBlock, NotarizedBlock, RefusedBatch } from './contract.js';
@@ -188,14 +188,16 @@ export class Door {
     const contents = packContents(list);
     const transfer = [contents.buffer];
     try {
-      const reply = await this.#parts.links.dedup.ask('admit', { keys: list.map(ledgerKey), contents }, { transfer });
+      const keys = column(list, ledgerKey);
+      const { known } = await this.#parts.links.dedup.ask('admit', { keys, contents }, { transfer });
       const fresh: Submission[] = [];
-      list.forEach((submission, index) => {
+      let next = 0;
+      list.forEach((submission, place) => {
+        const found = known[next]?.place === place ? known[next++]! : null;
         // Final by now: an earlier proposal of it, or of what the log held twice, was under way.
         if (!this.#inHand.has(submission.lsn)) return;
-        const verdict = reply.verdicts[index];
-        if (verdict === 'final') this.#replayRecorded(submission, reply.heights[index]!, reply.indexes[index]!);
-        else if (verdict === 'conflict') this.#refuse(submission, { slug: 'content-conflict' });
+        if (found?.verdict === 'final') this.#replayRecorded(submission, found.height, found.index);
+        else if (found?.verdict === 'conflict') this.#refuse(submission, { slug: 'content-conflict' });
         else fresh.push(submission);
       });
       if (fresh.length > 0) this.#judge(fresh);
@@ -296,7 +298,7 @@ export class Door {
       }
     }
     this.#park('propose', promised, null);
-    if (dropped.length > 0) this.#parts.links.dedup.tell('release', { keys: dropped.map(ledgerKey) });
+    if (dropped.length > 0) this.#parts.links.dedup.tell('release', { keys: column(dropped, ledgerKey) });
   }
 
   /** Consensus is heard from now on. It may have decided before on what a client or the log brought in meanwhile. */

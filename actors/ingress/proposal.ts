@@ -3,7 +3,7 @@
 
 import { type Prepared, prepareEnvelope, prepareObservation, preparePcs } from '../../protocol/submission.js';
 import { InboxRoute } from '../../protocol/wal-record.js';
-import { packBytes } from '../../runtime/kernel/batch.js';
+import { column, packBytes } from '../../runtime/kernel/batch.js';
 import type { TransferListItem } from '../../runtime/kernel/contract.js';
 import type { ProposeBatch, ProposedForm } from '../consensus/contract.js';
 import { bytesKey, keyBytes, type Submission } from './submission.js';
@@ -27,7 +27,7 @@ export function packContents(list: readonly Submission[]): Uint8Array<ArrayBuffe
 }
 
 export function packProposal(list: readonly Submission[]): { batch: ProposeBatch; transfer: TransferListItem[] } {
-  const raws = packBytes(list.map(({ raw }) => raw));
+  const raws = packBytes(column(list, ({ raw }) => raw));
   const digests = new Uint8Array(new ArrayBuffer(32 * list.length));
   const bodies = new Uint8Array(new ArrayBuffer(32 * list.length));
   list.forEach(({ prepared }, index) => {
@@ -41,11 +41,11 @@ export function packProposal(list: readonly Submission[]): { batch: ProposeBatch
     bodies,
     forms,
     formOf,
-    lsns: list.map(({ lsn }) => Math.max(0, lsn)),
-    ids: list.map(({ prepared }) => prepared!.id),
-    issuedAtMs: list.map(({ prepared }) => prepared!.issuedAtMs ?? Number.NaN),
+    lsns: column(list, ({ lsn }) => Math.max(0, lsn)),
+    ids: column(list, ({ prepared }) => prepared!.id),
+    issuedAtMs: column(list, ({ prepared }) => prepared!.issuedAtMs ?? Number.NaN),
     attestations: list.some(({ attestation }) => attestation !== '')
-      ? list.map(({ attestation }) => attestation)
+      ? column(list, ({ attestation }) => attestation)
       : null,
   };
   return { batch, transfer: [raws, digests.buffer, bodies.buffer] };
@@ -57,7 +57,7 @@ const FORMS_SEARCHED = 8;
 /** Every string that crosses to another thread is made there anew, so those that most entries share cross once. */
 function formsOf(list: readonly Submission[]): Pick<ProposeBatch, 'forms' | 'formOf'> {
   const forms: ProposedForm[] = [];
-  const formOf = list.map((submission) => {
+  const formOf = column(list, (submission) => {
     for (let at = forms.length - 1; at >= Math.max(0, forms.length - FORMS_SEARCHED); at -= 1) {
       if (hasForm(submission, forms[at]!)) return at;
     }

@@ -3,6 +3,7 @@
 // needs.
 import { SignatureFormatError } from '../../protocol/envelope.js';
 import type { Clock } from '../../runtime/kernel/contract.js';
+import type { SignatureCheck } from '../verify/checks.js';
 import type { VerifyPool } from '../verify/pool.js';
 import { type Refusal, refusalOfError } from './answers.js';
 import type { Candidate, Keyring } from './keyring.js';
@@ -80,7 +81,9 @@ export class Signatures {
     const end = metrics.stage('verify');
     let verdicts: Uint8Array;
     try {
-      verdicts = await pool.verify(chunk.flatMap(([, candidates]) => candidates.map(({ check }) => check)));
+      const checks: SignatureCheck[] = [];
+      for (const [, candidates] of chunk) for (const { check } of candidates) checks.push(check);
+      verdicts = await pool.verify(checks);
     } catch (error) {
       this.#events.park(
         chunk.map(([submission]) => submission),
