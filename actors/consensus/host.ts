@@ -289,7 +289,7 @@ export class Host {
     const types = column(records, ({ type }) => (type === 'block' ? RecordType.block : RecordType.journal));
     const settles = this.#settles(effects);
     for (const record of records)
-      if (record.type === 'vote') this.#parts.metrics.votes.inc({ kind: kindName(record.vote.kind) });
+      if (record.type === 'vote') this.#parts.metrics.votes(kindName(record.vote.kind)).inc();
     this.#parts.checkpoints.sending();
     const { firstLsn } = await this.#parts.links['wal-writer'].ask(
       'appendJournal',

@@ -1,6 +1,7 @@
 // Metrics of consensus. Created once a thread by actor.ts.
 import { HotHistogram } from '../../observability/hot-histogram.js';
 import { Counter, Gauge, Histogram, type Registry } from '../../observability/prom-client.js';
+import { tallied, talliedBy } from '../../observability/tally.js';
 
 export interface ConsensusFigures {
   height(): number;
@@ -77,12 +78,7 @@ export function createMetrics(registry: Registry, figures: ConsensusFigures, quo
       buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1],
       registers,
     }),
-    votes: new Counter({
-      name: 'quorate_consensus_votes_total',
-      help: 'Own votes signed, by kind.',
-      labelNames: ['kind'] as const,
-      registers,
-    }),
+    votes: talliedBy('kind', { name: 'quorate_consensus_votes_total', help: 'Own votes signed, by kind.', registers }),
     rounds: new Counter({
       name: 'quorate_consensus_rounds_total',
       help: 'Observation rounds that became complete.',
@@ -99,8 +95,8 @@ export function createMetrics(registry: Registry, figures: ConsensusFigures, quo
       buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300],
       registers,
     }),
-    blocks: new Counter({ name: 'quorate_consensus_blocks_total', help: 'Blocks that became final.', registers }),
-    entries: new Counter({ name: 'quorate_consensus_entries_total', help: 'Entries that became final.', registers }),
+    blocks: tallied({ name: 'quorate_consensus_blocks_total', help: 'Blocks that became final.', registers }),
+    entries: tallied({ name: 'quorate_consensus_entries_total', help: 'Entries that became final.', registers }),
     refused: new Counter({
       name: 'quorate_consensus_refused_total',
       help: 'Submissions that a block builder refused, by reason.',

@@ -1,6 +1,7 @@
 // Dedup's metrics. Created once a thread by actor.ts. Verified submissions only ever reach it, so a flood of bad
 // signatures leaves these counters where they are (IN-2).
-import { Counter, Gauge, type Registry } from '../../observability/prom-client.js';
+import { Gauge, type Registry } from '../../observability/prom-client.js';
+import { tallied } from '../../observability/tally.js';
 
 export function createMetrics(registry: Registry, size: () => number) {
   const registers = [registry];
@@ -13,9 +14,9 @@ export function createMetrics(registry: Registry, size: () => number) {
     },
   });
   return {
-    reads: new Counter({ name: 'quorate_dedup_reads_total', help: 'Submissions looked up.', registers }),
-    writes: new Counter({ name: 'quorate_dedup_writes_total', help: 'Marks made or changed.', registers }),
-    ledgerReads: new Counter({
+    reads: tallied({ name: 'quorate_dedup_reads_total', help: 'Submissions looked up.', registers }),
+    writes: tallied({ name: 'quorate_dedup_writes_total', help: 'Marks made or changed.', registers }),
+    ledgerReads: tallied({
       name: 'quorate_dedup_ledger_reads_total',
       help: 'Look-ups that memory could not answer.',
       registers,

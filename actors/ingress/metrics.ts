@@ -2,6 +2,7 @@
 // costs more than counting.
 import { HotHistogram, type HotSeries } from '../../observability/hot-histogram.js';
 import { Counter, Gauge, type Registry } from '../../observability/prom-client.js';
+import { tallied } from '../../observability/tally.js';
 
 export type StageName = 'parse' | 'verify' | 'dedup' | 'answer';
 
@@ -13,33 +14,6 @@ interface Requests {
   readonly seconds: HotSeries;
   /** Answers since the last scrape, by status. */
   readonly counts: Map<number, number>;
-}
-
-/** Counts what happens once a request; prom-client hears of it when somebody asks. */
-class Tally {
-  count = 0;
-
-  inc(): void {
-    this.count += 1;
-  }
-
-  /** What was counted since the last time. */
-  take(): number {
-    const { count } = this;
-    this.count = 0;
-    return count;
-  }
-}
-
-function tallied(options: { readonly name: string; readonly help: string; readonly registers: Registry[] }): Tally {
-  const tally = new Tally();
-  new Counter({
-    ...options,
-    collect() {
-      this.inc(tally.take());
-    },
-  });
-  return tally;
 }
 
 export function createMetrics(registry: Registry, depth: () => number) {

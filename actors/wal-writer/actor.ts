@@ -7,7 +7,6 @@ import {
   type LogRecord,
   type PlacedRecord,
   RecordType,
-  recordTypeName,
   SettledReason,
 } from '../../protocol/wal-record.js';
 import { EXIT } from '../../runtime/exit-codes.js';
@@ -113,9 +112,9 @@ export default defineActor<WalWriterContract, State, Record<never, never>, WalWr
         freeBytes: () => disk.freeBytes ?? Number.NaN,
         pressure: () => PRESSURE_VALUES[disk.pressure],
         ballastBytes: () => disk.ballastBytes,
+        sizeBytes: () => log.stats().fileBytes,
+        unsettled: () => entries.size,
       });
-      metrics.unsettled.set(entries.size);
-      metrics.bytes.set(log.stats().fileBytes);
       const state: State = {
         context,
         log,
@@ -349,7 +348,7 @@ function write(state: State, records: readonly LogRecord[], appends: readonly Ap
       lsn += 1;
     }
   }
-  count(state, records);
+  for (const { type } of records) state.metrics.records(type).inc();
   if (!state.log.stats().spareReady) prepareSpare(state);
 }
 
@@ -438,8 +437,7 @@ function firstLsnOf(log: Log): number {
   return log.segments[0]?.firstLsn ?? 1;
 }
 
-function told({ metrics, context, log }: State, { segments, bytes, carried, firstLsn }: CompactionReport): void {
-  metrics.bytes.set(log.stats().fileBytes);
+function told({ metrics, context }: State, { segments, bytes, carried, firstLsn }: CompactionReport): void {
   if (segments === 0) return;
   metrics.pruned.inc(segments);
   metrics.prunedBytes.inc(bytes);
@@ -463,14 +461,6 @@ function watchSize(state: State): void {
   state.overCap = overCap;
   if (overCap) event(context.log, 'wal.over_cap', { size_bytes: sizeBytes, cap_bytes: config.maxBytes });
   context.report('log-size', { ok: !overCap, detail: overCap ? OVER_CAP_WORDING : '' });
-}
-
-function count(state: State, records: readonly LogRecord[]): void {
-  const byType = new Map<number, number>();
-  for (const { type } of records) byType.set(type, (byType.get(type) ?? 0) + 1);
-  for (const [type, found] of byType) state.metrics.records.inc({ type: recordTypeName(type) }, found);
-  state.metrics.unsettled.set(state.entries.size);
-  state.metrics.bytes.set(state.log.stats().fileBytes);
 }
 
 /** With the next segment made there is room for what nothing else would try: submissions are turned away meanwhile. */

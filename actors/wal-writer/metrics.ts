@@ -1,6 +1,8 @@
 // The wal-writer's metrics. Created once a thread by actor.ts.
 import { HotHistogram } from '../../observability/hot-histogram.js';
 import { Counter, Gauge, type Registry } from '../../observability/prom-client.js';
+import { type Tally, talliedBy } from '../../observability/tally.js';
+import { recordTypeName } from '../../protocol/wal-record.js';
 
 /** Figures that are asked for at each scrape. */
 export interface WalWriterFigures {
@@ -8,6 +10,8 @@ export interface WalWriterFigures {
   freeBytes(): number;
   pressure(): number;
   ballastBytes(): number;
+  sizeBytes(): number;
+  unsettled(): number;
 }
 
 export function createMetrics(registry: Registry, figures: WalWriterFigures) {
@@ -33,6 +37,16 @@ export function createMetrics(registry: Registry, figures: WalWriterFigures) {
     'Space that the ballast holds for an emergency; 0 when it is used up.',
     () => figures.ballastBytes(),
   );
+  gauge(registry, 'quorate_wal_size_bytes', 'Size of all log segments on disk.', () => figures.sizeBytes());
+  gauge(registry, 'quorate_wal_unsettled_entries', 'Inbox entries that are neither final nor refused.', () =>
+    figures.unsettled(),
+  );
+  const recordsBy = talliedBy('type', {
+    name: 'quorate_wal_records_total',
+    help: 'Records written, by type.',
+    registers,
+  });
+  const recordsOf: Tally[] = [];
   return {
     fsyncSeconds: new HotHistogram({
       name: 'quorate_wal_fsync_seconds',
@@ -46,18 +60,8 @@ export function createMetrics(registry: Registry, figures: WalWriterFigures) {
       buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024],
       registers,
     }).labels({}),
-    records: new Counter({
-      name: 'quorate_wal_records_total',
-      help: 'Records written, by type.',
-      labelNames: ['type'] as const,
-      registers,
-    }),
-    bytes: new Gauge({ name: 'quorate_wal_size_bytes', help: 'Size of all log segments on disk.', registers }),
-    unsettled: new Gauge({
-      name: 'quorate_wal_unsettled_entries',
-      help: 'Inbox entries that are neither final nor refused.',
-      registers,
-    }),
+    /** By record type. */
+    records: (type: number) => (recordsOf[type] ??= recordsBy(recordTypeName(type))),
     pruned: new Counter({
       name: 'quorate_wal_pruned_segments_total',
       help: 'Log segments deleted because nothing needs them any more.',
