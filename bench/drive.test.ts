@@ -6,7 +6,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { drive, faultsOf } from './drive.js';
+import { drive, faultsOf, joined } from './drive.js';
 import { Histogram } from './histogram.js';
 import type { LoadPlan, LoadReport } from './load-plan.js';
 
@@ -169,4 +169,24 @@ test('a server that hangs up in a response is a fault of every connection', asyn
 test('nobody listens: the run is refused with the reason', async (t) => {
   const server = createTcpServer();
   await t.throwsAsync(run(t, server, { port: 1 }, numbered(1)), { message: /no report/ });
+});
+
+test('reports of one server add up: what came, what was wrong, and the time of each thread', async (t) => {
+  const seen: string[] = [];
+  const reply = (body: string) => (body === '"odd"' ? { status: 503, text: 'no' } : {});
+  const first = await run(t, echo(seen, reply), {}, ['1', '2', '3']);
+  const second = await run(t, echo(seen, reply), {}, ['4', '"odd"']);
+  const both = joined([first, second]);
+  t.deepEqual([both.completed, both.sent, both.wrong], [5, 5, 1]);
+  t.is(both.firstWrong, second.firstWrong);
+  t.deepEqual(both.statuses, { 200: 4, 503: 1 });
+  const latency = new Histogram();
+  latency.merge(both.latency);
+  t.is(latency.count, 5);
+  t.is(both.elapsedMs, first.elapsedMs + second.elapsedMs);
+  const cpuUs = (report: LoadReport) => report.serverThreads.reduce((sum, thread) => sum + thread.cpuUs, 0);
+  const kept = new Set(second.serverThreads.map(({ tid }) => tid));
+  const ofKept = first.serverThreads.filter(({ tid }) => kept.has(tid)).reduce((sum, thread) => sum + thread.cpuUs, 0);
+  t.is(cpuUs(both), ofKept + cpuUs(second));
+  t.throws(() => joined([]), { instanceOf: RangeError });
 });

@@ -1,7 +1,8 @@
-// Runs the load generator as a process of its own and gives back its report. Called by the scenarios.
+// Runs the load generator as a process of its own and gives back its report; joins reports. Called by the scenarios.
 // It must never leave that process behind: it ends with the report, at its time limit, or with its parent.
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { Histogram } from './histogram.js';
 import { DRAIN_LIMIT_MS, type LoadPlan, type LoadReport } from './load-plan.js';
 
 const LOAD_PATH = fileURLToPath(new URL('./load.js', import.meta.url));
@@ -27,6 +28,43 @@ export function drive(plan: LoadPlan): Promise<LoadReport> {
     });
     child.send(plan);
   });
+}
+
+/** Reports on one server, one after the other, as one. Throws RangeError without any. */
+export function joined(reports: readonly LoadReport[]): LoadReport {
+  const [first] = reports;
+  const last = reports.at(-1);
+  if (first === undefined || last === undefined) throw new RangeError('there is no report to join');
+  const latency = new Histogram();
+  for (const report of reports) latency.merge(report.latency);
+  const sum = (of: (report: LoadReport) => number): number => reports.reduce((total, report) => total + of(report), 0);
+  return {
+    elapsedMs: sum(({ elapsedMs }) => elapsedMs),
+    completed: sum(({ completed }) => completed),
+    latency: latency.data(),
+    sent: sum(({ sent }) => sent),
+    statuses: added(reports.map(({ statuses }) => statuses)),
+    wrong: sum(({ wrong }) => wrong),
+    firstWrong: reports.find(({ firstWrong }) => firstWrong !== null)?.firstWrong ?? null,
+    errors: added(reports.map(({ errors }) => errors)),
+    exhausted: last.exhausted,
+    serverThreads: last.serverThreads.map(({ tid, name }) => ({
+      tid,
+      name,
+      cpuUs: sum(({ serverThreads }) => serverThreads.find((thread) => thread.tid === tid)?.cpuUs ?? 0),
+    })),
+    loadCpuUs: sum(({ loadCpuUs }) => loadCpuUs),
+    hostBusyUs: sum(({ hostBusyUs }) => hostBusyUs),
+    hostStealUs: sum(({ hostStealUs }) => hostStealUs),
+    rssStartBytes: first.rssStartBytes,
+    rssEndBytes: last.rssEndBytes,
+  };
+}
+
+function added(counts: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const each of counts) for (const name in each) total[name] = (total[name] ?? 0) + each[name]!;
+  return total;
 }
 
 /** What is wrong with a run, in words; empty when every request got the planned answer. */

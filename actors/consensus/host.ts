@@ -285,7 +285,7 @@ export class Host {
   }
 
   async #append({ records, effects }: Output): Promise<void> {
-    const packed = packBytes(column(records, (record) => this.#encode(record)));
+    const packed = packBytes(records.map((record) => this.#encode(record)));
     const types = column(records, ({ type }) => (type === 'block' ? RecordType.block : RecordType.journal));
     const settles = this.#settles(effects);
     for (const record of records)

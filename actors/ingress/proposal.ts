@@ -27,7 +27,7 @@ export function packContents(list: readonly Submission[]): Uint8Array<ArrayBuffe
 }
 
 export function packProposal(list: readonly Submission[]): { batch: ProposeBatch; transfer: TransferListItem[] } {
-  const raws = packBytes(column(list, ({ raw }) => raw));
+  const raws = packBytes(list.map(({ raw }) => raw));
   const digests = new Uint8Array(new ArrayBuffer(32 * list.length));
   const bodies = new Uint8Array(new ArrayBuffer(32 * list.length));
   list.forEach(({ prepared }, index) => {

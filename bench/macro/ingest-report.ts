@@ -2,7 +2,7 @@
 
 import { spreadOf } from '../statistics.js';
 import { diskText, environmentText, number, spreadText, table } from '../text.js';
-import type { IngestOptions, IngestResult, LevelSummary } from './ingest.js';
+import { type IngestOptions, type IngestResult, type LevelSummary, PARTS } from './ingest.js';
 
 export function ingestText(options: IngestOptions, result: IngestResult): string {
   const faults = result.runs.flatMap((run) =>
@@ -10,7 +10,7 @@ export function ingestText(options: IngestOptions, result: IngestResult): string
   );
   const exhausted = result.runs.filter((run) => run.exhausted).length;
   return [
-    `Ingest: ${options.subjects.join(' and ')} in turn, ${options.runs} runs of ${options.seconds} s each after ` +
+    `Ingest: ${options.subjects.join(' and ')} in turn, ${options.runs} runs of ${options.seconds} s each in ${PARTS} parts, after ` +
       `${options.warmupSeconds} s of warm-up, fresh process and empty data each run, closed loop`,
     environmentText(result.environment),
     `Disk (${result.environment.fileSystem}), 4 KiB + fdatasync: before ${diskText(result.diskBefore)}; ` +

@@ -2,12 +2,12 @@
 // Called by main.ts. It must never report a run in which one answer was not the planned one as a result without a fault.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { drive, faultsOf } from '../drive.js';
+import { drive, faultsOf, joined } from '../drive.js';
 import { type DiskCost, describeEnvironment, type Environment, measureDisk } from '../environment.js';
 import { Histogram } from '../histogram.js';
 import type { LoadReport, ThreadCpu } from '../load-plan.js';
 import { type Spread, spreadOf } from '../statistics.js';
-import { type StartOptions, type SubjectName, startSubject } from '../subject.js';
+import { type Subject, type SubjectName, startSubject } from '../subject.js';
 import { type ClientKey, writeSubmissions } from '../submissions.js';
 
 export interface IngestOptions {
@@ -75,6 +75,9 @@ const HEADROOM = 1.5;
 const BODIES_MAX = 500_000;
 /** A window that ends earlier, for want of bodies, has measured something else. */
 const WINDOW_SHARE_MIN = 0.5;
+/** Into so many parts the measured time of a run is cut; before each, its connections are new and its caches cold. */
+export const PARTS = 3;
+const LEAD_SECONDS = 1;
 
 export async function ingest(options: IngestOptions): Promise<IngestResult> {
   const environment = describeEnvironment(options.directory);
@@ -93,7 +96,20 @@ export async function ingest(options: IngestOptions): Promise<IngestResult> {
   return { environment, diskBefore, diskAfter: measureDisk(options.directory), runs, levels };
 }
 
-/** Every subject once, each in a fresh process with empty data; all get the same bytes, signed with the node's key. */
+/** A subject of a round, and what it was asked so far. */
+interface Measured {
+  readonly subject: Subject;
+  readonly actors: ReadonlyMap<number, string>;
+  readonly parts: LoadReport[];
+  /** Bodies used up. */
+  sent: number;
+}
+
+/**
+ * Every subject once, in a fresh process with empty data; all get the same bytes, signed with the node's key. All are warmed
+ * up, and then measured in turn, part by part, the second turn backwards: on a machine whose speed drifts from one half
+ * minute to the next, their ratio would tell of that.
+ */
 async function measureRound(
   options: IngestOptions,
   connections: number,
@@ -101,53 +117,86 @@ async function measureRound(
   before: readonly IngestRun[],
   atLeast = 0,
 ): Promise<IngestRun[]> {
-  const runs: IngestRun[] = [];
-  let key: ClientKey | null = null;
-  let moreBodies = false;
   const count = Math.max(atLeast, bodiesFor(options, connections, before));
+  const all: Measured[] = [];
+  let wanting: SubjectName | null;
+  try {
+    await startAll(options, all, `b${connections}-${round}`, count);
+    wanting = await loadAll(options, connections, all, count);
+    if (wanting === null) {
+      return all.map((measured) => {
+        const report = joined(measured.parts);
+        const { pid, name } = measured.subject;
+        const run = runOf(name, connections, options, report, nameThreads(pid, report.serverThreads, measured.actors));
+        options.progress(progressLine(round, options.runs, run));
+        return run;
+      });
+    }
+  } finally {
+    await Promise.all(all.map(({ subject }) => subject.stop()));
+  }
+  options.progress(`${wanting} used up ${count} bodies early: the round begins again with more`);
+  return measureRound(options, connections, round, before, Math.min(BODIES_MAX, 3 * count));
+}
+
+/** Into `all` one by one, so that what was started is stopped where a later one does not start. */
+async function startAll(options: IngestOptions, all: Measured[], prefix: string, count: number): Promise<void> {
   for (const name of options.subjects) {
-    const start: StartOptions = {
+    const key: ClientKey | undefined = all[0]?.subject.key;
+    const subject = await startSubject({
       name,
       directory: options.directory,
-      ...(key === null ? {} : { key }),
+      ...(key === undefined ? {} : { key }),
       ...(options.nodeCommand === undefined ? {} : { nodeCommand: options.nodeCommand }),
-    };
-    const subject = await startSubject(start);
-    try {
-      if (key === null) await writeSubmissions(bodiesPath(options), subject.key, `b${connections}-${round}`, count);
-      key = subject.key;
-      const actors = await subject.actors();
-      const report = await drive({
-        host: subject.host,
-        port: subject.port,
-        path: '/v1/submissions',
-        bodiesFile: bodiesPath(options),
-        first: 0,
-        maxCount: count,
-        connections,
-        warmupMs: options.warmupSeconds * 1000,
-        durationMs: options.seconds * 1000,
-        serverPid: subject.pid,
-        status: 200,
-        marker: subject.marker,
-      });
-      if (endedEarly(report, options) && count < BODIES_MAX) {
-        options.progress(`${name} used up ${count} bodies early: the round begins again with more`);
-        moreBodies = true;
-        break;
-      }
-      const run = runOf(name, connections, options, report, nameThreads(subject.pid, report.serverThreads, actors));
-      runs.push(run);
-      options.progress(progressLine(round, options.runs, run));
-    } finally {
-      await subject.stop();
+    });
+    const measured: Measured = { subject, actors: new Map(await subject.actors()), parts: [], sent: 0 };
+    all.push(measured);
+    if (key === undefined) await writeSubmissions(bodiesPath(options), subject.key, prefix, count);
+  }
+}
+
+/** Null, or the subject for which there were not enough bodies though there could be more. */
+async function loadAll(
+  options: IngestOptions,
+  connections: number,
+  all: readonly Measured[],
+  count: number,
+): Promise<SubjectName | null> {
+  const load = async (measured: Measured, warmupSeconds: number, seconds: number): Promise<LoadReport> => {
+    const { subject, sent } = measured;
+    const report = await drive({
+      host: subject.host,
+      port: subject.port,
+      path: '/v1/submissions',
+      bodiesFile: bodiesPath(options),
+      first: sent,
+      maxCount: count - sent,
+      connections,
+      warmupMs: warmupSeconds * 1000,
+      durationMs: seconds * 1000,
+      serverPid: subject.pid,
+      status: 200,
+      marker: subject.marker,
+    });
+    measured.sent += report.sent;
+    return report;
+  };
+  // Answers of the warm-up are checked too, so it is a part: one of no time.
+  for (const measured of all) measured.parts.push(await load(measured, options.warmupSeconds, 0));
+  for (let part = 0; part < PARTS; part += 1) {
+    for (const measured of part % 2 === 0 ? all : [...all].reverse()) {
+      const report = await load(measured, leadSeconds(options), options.seconds / PARTS);
+      measured.parts.push(report);
+      const wants = endedEarly(report, { seconds: options.seconds / PARTS });
+      if (wants && count < BODIES_MAX) return measured.subject.name;
     }
   }
-  if (moreBodies) return measureRound(options, connections, round, before, Math.min(BODIES_MAX, 3 * count));
-  return runs;
+  return null;
 }
 
 const bodiesPath = (options: IngestOptions): string => join(options.directory, 'submissions.ndjson');
+
+const leadSeconds = ({ warmupSeconds }: IngestOptions): number => Math.min(LEAD_SECONDS, warmupSeconds);
 
 function endedEarly({ exhausted, elapsedMs }: LoadReport, { seconds }: Pick<IngestOptions, 'seconds'>): boolean {
   return exhausted && elapsedMs < 1000 * seconds * WINDOW_SHARE_MIN;
@@ -158,7 +207,8 @@ function bodiesFor(options: IngestOptions, connections: number, before: readonly
   const known = before.filter((run) => run.connections === connections).map((run) => run.perSecond);
   const complete = known.length >= options.subjects.length;
   const perSecond = complete ? Math.max(...known) * HEADROOM : FIRST_GUESS_PER_SECOND;
-  return Math.min(BODIES_MAX, Math.ceil(perSecond * (options.seconds + options.warmupSeconds)));
+  const seconds = options.seconds + options.warmupSeconds + PARTS * leadSeconds(options);
+  return Math.min(BODIES_MAX, Math.ceil(perSecond * seconds));
 }
 
 function runOf(
