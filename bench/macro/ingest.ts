@@ -99,7 +99,7 @@ export async function ingest(options: IngestOptions): Promise<IngestResult> {
 /** A subject of a round, and what it was asked so far. */
 interface Measured {
   readonly subject: Subject;
-  readonly actors: ReadonlyMap<number, string>;
+  actors: ReadonlyMap<number, string>;
   readonly parts: LoadReport[];
   /** Bodies used up. */
   sent: number;
@@ -149,8 +149,9 @@ async function startAll(options: IngestOptions, all: Measured[], prefix: string,
       ...(key === undefined ? {} : { key }),
       ...(options.nodeCommand === undefined ? {} : { nodeCommand: options.nodeCommand }),
     });
-    const measured: Measured = { subject, actors: new Map(await subject.actors()), parts: [], sent: 0 };
+    const measured: Measured = { subject, actors: new Map(), parts: [], sent: 0 };
     all.push(measured);
+    measured.actors = await subject.actors();
     if (key === undefined) await writeSubmissions(bodiesPath(options), subject.key, prefix, count);
   }
 }
